@@ -1,0 +1,124 @@
+# trellis: `make` builds ./trellis; `make help` lists the rest. V=1 shows the commands.
+
+CC       ?= gcc
+OBJCOPY  ?= objcopy
+PREFIX   ?= /usr/local
+B        := build
+
+WARN     := -Wall -Wextra -Wshadow -Wvla -Wformat=2 -Wundef -Wstrict-prototypes -Wmissing-prototypes \
+            -Wimplicit-fallthrough
+ifdef CI
+WARN     += -Werror
+endif
+VERSION  := 0.1.0
+CPPFLAGS += -I. -D_GNU_SOURCE -DTRELLIS_VERSION='"$(VERSION)"'
+CFLAGS   ?= -O2 -g
+ALL_CFLAGS := -std=gnu17 $(WARN) -pthread -fno-strict-aliasing -fstack-protector-strong \
+              -ffunction-sections -fdata-sections $(CFLAGS)
+RELEASE  := -fPIE
+RELEASE_LD := -static-pie -Wl,--gc-sections -Wl,-z,relro,-z,now -Wl,-z,noexecstack
+SANITIZE := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+
+TESTS    := $(sort $(wildcard vmm/base/*_test.c vmm/*_test.c devices/*_test.c firmware/*_test.c))
+SRCS     := $(filter-out %_test.c,$(sort $(wildcard vmm/base/*.c vmm/*.c devices/*.c firmware/*.c)))
+OBJS     := $(SRCS:%.c=$(B)/obj/%.o)
+DEBUG_OBJS := $(SRCS:%.c=$(B)/debug/%.o)
+UNIT     := $(TESTS:%.c=$(B)/debug/%)
+DEPS     := $(OBJS:.o=.d) $(DEBUG_OBJS:.o=.d) $(UNIT:=.d)
+
+ifeq ($(V),)
+say = @printf '  %-8s %s\n' '$(1)' '$(2)';
+else
+say =
+endif
+
+.PHONY: all debug check unit demo bench install uninstall clean format check-layers check-man help FORCE
+.DELETE_ON_ERROR:
+
+all: trellis
+
+trellis: $(OBJS)
+	$(call say,LINK,$@) $(CC) $(ALL_CFLAGS) $(RELEASE) $(RELEASE_LD) $(LDFLAGS) -o $@ $^
+
+$(B)/obj/%.o: %.c $(B)/flags
+	@mkdir -p $(@D)
+	$(call say,CC,$<) $(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(RELEASE) -MMD -MP -c -o $@ $<
+
+# The same program with address and undefined-behaviour sanitizers: build/trellis-debug.
+debug: $(B)/trellis-debug
+
+$(B)/trellis-debug: $(DEBUG_OBJS)
+	$(call say,LINK,$@) $(CC) $(ALL_CFLAGS) $(SANITIZE) $(LDFLAGS) -o $@ $^
+
+$(B)/debug/%.o: %.c $(B)/flags
+	@mkdir -p $(@D)
+	$(call say,CC,$< (debug)) $(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(SANITIZE) -MMD -MP -c -o $@ $<
+
+# A unit test is one program: its file, and everything of ours but main().
+$(B)/debug/libtrellis.a: $(filter-out $(B)/debug/vmm/main.o,$(DEBUG_OBJS))
+	$(call say,AR,$@) rm -f $@ && ar rcs $@ $^
+
+$(B)/debug/%_test: %_test.c $(B)/debug/libtrellis.a
+	$(call say,TEST,$@) $(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(SANITIZE) $$(pkg-config --cflags check) -MMD -MP \
+		-MF $@.d -MT $@ -o $@ $< $(B)/debug/libtrellis.a $$(pkg-config --libs check)
+
+unit: $(UNIT)
+
+# Objects depend on the compiler and its flags: a change of either builds again.
+$(B)/flags: FORCE
+	@mkdir -p $(B)
+	@echo '$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(LDFLAGS)' | cmp -s - $@ || \
+		echo '$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(LDFLAGS)' > $@
+
+-include guest-tests/guest-tests.mk
+
+# Everything: packages, layers, unit tests, guest tests on /dev/kvm, Linux boots.
+check:
+	@tools/setup
+	@tools/check
+
+demo:
+	@tools/demo
+
+bench: trellis
+	@tools/bench all
+
+# Includes point down (style R1).
+check-layers:
+	@! grep -rn '#include "vmm/' devices firmware | grep -v '"vmm/base/'
+	@! grep -rn '#include "\(devices\|firmware\)/' vmm/base
+	@! grep -rn '#include "firmware/' devices
+	@! grep -rn '#include "devices/' firmware
+
+# docs/trellis.1 lists the options of the one table in vmm/options.c.
+check-man: trellis
+	@tools/manpage --check
+
+install: trellis
+	install -D -m 0755 -s trellis $(DESTDIR)$(PREFIX)/bin/trellis
+	install -D -m 0644 docs/trellis.1 $(DESTDIR)$(PREFIX)/share/man/man1/trellis.1
+
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/trellis $(DESTDIR)$(PREFIX)/share/man/man1/trellis.1
+
+# Keeps what was fetched (build/kernels); `make distclean` takes that too.
+clean:
+	rm -rf trellis $(B)/obj $(B)/debug $(B)/trellis-debug $(B)/guest-tests $(B)/flags $(B)/bench
+
+distclean:
+	rm -rf trellis $(B)
+
+format:
+	clang-format -i $$(git ls-files '*.c' '*.h')
+
+help:
+	@echo 'make              build ./trellis (static-pie; CC=clang works too)'
+	@echo 'make debug        build build/trellis-debug with address and undefined-behaviour sanitizers'
+	@echo 'make check        install what is missing, then run every test'
+	@echo 'make demo         boot a Debian kernel to user space, whatever this machine is'
+	@echo 'make bench        the figures of docs/promises.md'
+	@echo 'make install      PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)'
+	@echo 'make clean        remove what was built; make distclean: and what was fetched'
+	@echo 'make format       lay out the code with clang-format'
+
+-include $(DEPS)

@@ -1,0 +1,49 @@
+/*
+ * Guest-physical memory as this process sees it: a few ranges of RAM, each mapped once.
+ * Every access from our side goes through here with an address *and* a length (style R8).
+ * It does not know KVM, and it does not decide what is where: vmm/memory.c does.
+ */
+#ifndef TRELLIS_BASE_GMEM_H
+#define TRELLIS_BASE_GMEM_H
+
+#include "vmm/base/base.h"
+#include "vmm/base/err.h"
+
+enum { GMEM_MAX_RANGES = 64 };
+
+struct gmem_range {
+	uint64_t gpa;  /* page aligned */
+	uint64_t len;  /* page aligned, not 0 */
+	uint8_t *hva;  /* borrowed: the mapping belongs to who added it */
+};
+
+struct gmem {
+	struct gmem_range range[GMEM_MAX_RANGES]; /* by rising gpa, disjoint; constant while vCPUs run */
+	unsigned int nr_ranges;
+};
+
+/*
+ * Add RAM at [gpa, gpa + len), mapped at hva (borrowed for the life of m).
+ * Returns 0; -EINVAL if empty, wrapping or overlapping; -ENOSPC after GMEM_MAX_RANGES ranges.
+ * Setup only: no thread may use m meanwhile.
+ */
+MUST_CHECK int gmem_add(struct gmem *m, uint64_t gpa, uint64_t len, void *hva, struct err *e);
+
+/*
+ * The host address of [gpa, gpa + len), or NULL unless all of it lies in one range of RAM.
+ * A length of 0 needs a valid gpa. The guest can change the bytes at any time: copy, then check.
+ * Any thread; no lock.
+ */
+void *gmem_hva(const struct gmem *m, uint64_t gpa, size_t len);
+
+/*
+ * Copy len bytes out of or into guest RAM. The span may cross ranges that touch.
+ * Returns 0, or -EFAULT if a byte is not RAM (then nothing at all was copied). Any thread; no lock.
+ */
+MUST_CHECK int gmem_read(const struct gmem *m, uint64_t gpa, void *buf, size_t len);
+MUST_CHECK int gmem_write(const struct gmem *m, uint64_t gpa, const void *buf, size_t len);
+
+/* As gmem_write(), with len zero bytes. */
+MUST_CHECK int gmem_zero(const struct gmem *m, uint64_t gpa, size_t len);
+
+#endif

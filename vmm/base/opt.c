@@ -1,0 +1,310 @@
+/* Parsing of options. Printing them is opt_help.c's business; what they mean is the caller's. */
+#include "vmm/base/opt.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static int parse_number(const char *text, const char **end, uint64_t *out)
+{
+	char *stop;
+	unsigned long long v;
+
+	if (text[0] < '0' || text[0] > '9') /* strtoull() would take blanks and signs */
+		return -EINVAL;
+	errno = 0;
+	v = strtoull(text, &stop, 0);
+	if (errno)
+		return -ERANGE;
+	*end = stop;
+	*out = v;
+	return 0;
+}
+
+int opt_parse_uint(const char *text, uint64_t min, uint64_t max, uint64_t *out)
+{
+	const char *end;
+	uint64_t v;
+
+	if (parse_number(text, &end, &v) < 0 || *end)
+		return -EINVAL;
+	if (v < min || v > max)
+		return -ERANGE;
+	*out = v;
+	return 0;
+}
+
+int opt_parse_size(const char *text, uint64_t min, uint64_t max, uint64_t *out)
+{
+	static const char suffixes[] = "KMGT";
+	unsigned int shift = 20;
+	const char *end, *suffix;
+	uint64_t v;
+
+	if (parse_number(text, &end, &v) < 0)
+		return -EINVAL;
+	if (*end) {
+		suffix = strchr(suffixes, *end & ~0x20); /* either case */
+		if (!suffix || !*suffix)
+			return -EINVAL;
+		shift = 10 * (unsigned int)(suffix - suffixes + 1);
+		end++;
+		if (end[0] == 'i' && end[1] == 'B')
+			end += 2;
+		else if (end[0] == 'B')
+			end++;
+		if (*end)
+			return -EINVAL;
+	}
+	if (v > UINT64_MAX >> shift)
+		return -ERANGE;
+	v <<= shift;
+	if (v < min || v > max)
+		return -ERANGE;
+	*out = v;
+	return 0;
+}
+
+const char *opt_size_text(uint64_t bytes, char *buf, size_t len)
+{
+	static const char suffixes[] = "KMGT";
+	unsigned int i = 0;
+
+	if (!bytes || bytes % KIB) {
+		snprintf(buf, len, "%llu bytes", (unsigned long long)bytes);
+		return buf;
+	}
+	for (bytes >>= 10; i < 3 && bytes % 1024 == 0; i++)
+		bytes >>= 10;
+	snprintf(buf, len, "%llu%c", (unsigned long long)bytes, suffixes[i]);
+	return buf;
+}
+
+/* What a key accepts, in words, for error messages. */
+static void key_accepts(const struct opt_key *k, char *buf, size_t len)
+{
+	char lo[24], hi[24];
+	size_t at = 0;
+
+	switch (k->kind) {
+	case OPT_UINT:
+		snprintf(buf, len, "a number from %llu to %llu", (unsigned long long)k->min, (unsigned long long)k->max);
+		break;
+	case OPT_SIZE:
+		snprintf(buf, len, "a size from %s to %s, e.g. 512M or 2G", opt_size_text(k->min, lo, sizeof(lo)),
+			 opt_size_text(k->max, hi, sizeof(hi)));
+		break;
+	case OPT_BOOL:
+		snprintf(buf, len, "on or off");
+		break;
+	case OPT_CHOICE:
+		snprintf(buf, len, "one of");
+		at = strlen(buf);
+		for (unsigned int i = 0; k->choices[i] && at < len; i++)
+			at += (size_t)snprintf(buf + at, len - at, "%s %s", i ? "," : "", k->choices[i]);
+		break;
+	case OPT_STRING:
+		snprintf(buf, len, "%s", k->value);
+		break;
+	}
+}
+
+static int refuse_value(const char *option, const struct opt_key *k, const char *text, struct err *e)
+{
+	char accepts[256];
+
+	key_accepts(k, accepts, sizeof(accepts));
+	if (k->positional)
+		return err_usage(e, "%s %s: expected %s", option, text, accepts);
+	return err_usage(e, "%s: %s=%s: expected %s", option, k->name, text, accepts);
+}
+
+/* Store one value; text is NULL when only the key was written. */
+static int store(const char *option, const struct opt_key *k, const char *text, void *base, struct err *e)
+{
+	void *target = (char *)base + k->offset;
+	uint64_t v = 0;
+
+	if (!text && k->kind != OPT_BOOL)
+		return err_usage(e, "%s: %s needs a value: %s=%s", option, k->name, k->name, k->value);
+	switch (k->kind) {
+	case OPT_UINT:
+		if (opt_parse_uint(text, k->min, k->max, &v) < 0)
+			return refuse_value(option, k, text, e);
+		*(unsigned int *)target = (unsigned int)v;
+		return 0;
+	case OPT_SIZE:
+		if (opt_parse_size(text, k->min, k->max, &v) < 0)
+			return refuse_value(option, k, text, e);
+		*(uint64_t *)target = v;
+		return 0;
+	case OPT_BOOL:
+		if (text && strcmp(text, "on") != 0 && strcmp(text, "off") != 0)
+			return refuse_value(option, k, text, e);
+		*(bool *)target = !text || !strcmp(text, "on");
+		return 0;
+	case OPT_CHOICE:
+		for (int i = 0; k->choices[i]; i++)
+			if (!strcmp(text, k->choices[i])) {
+				*(int *)target = i;
+				return 0;
+			}
+		return refuse_value(option, k, text, e);
+	case OPT_STRING:
+		if (!*text)
+			return refuse_value(option, k, text, e);
+		free(*(char **)target);
+		*(char **)target = strdup(text);
+		return *(char **)target ? 0 : err_set(e, -ENOMEM, "out of memory");
+	}
+	return -EINVAL;
+}
+
+static int refuse_key(const char *option, const struct opt_key *keys, const char *key, struct err *e)
+{
+	char known[512] = "";
+	size_t at = 0;
+
+	for (const struct opt_key *k = keys; k->name && at < sizeof(known); k++)
+		if (!k->positional)
+			at += (size_t)snprintf(known + at, sizeof(known) - at, "%s%s=", at ? ", " : "", k->name);
+	if (!at)
+		return err_usage(e, "%s: unexpected '%s'", option, key);
+	return err_usage(e, "%s: unknown key '%s'; known are %s", option, key, known);
+}
+
+/* Take the text up to the next single comma into item; doubled commas become one. */
+static const char *next_item(const char *at, char *item)
+{
+	while (*at) {
+		if (*at == ',') {
+			if (at[1] != ',') {
+				at++;
+				break;
+			}
+			at++;
+		}
+		*item++ = *at++;
+	}
+	*item = 0;
+	return at;
+}
+
+static int parse_item(const char *option, char *item, bool first, const struct opt_key *keys, uint64_t *seen,
+		      void *base, struct err *e)
+{
+	const struct opt_key *k;
+	char *value;
+
+	if (first && keys->positional) {
+		size_t len = strlen(keys->name);
+
+		/* The key may be written out, too: cpus=4. */
+		if (!strncmp(item, keys->name, len) && item[len] == '=')
+			item += len + 1;
+		k = keys;
+		value = item;
+		if (store(option, k, value, base, e) == 0) {
+			*seen |= 1;
+			return 0;
+		}
+		/* `--cpus sockets=2`: the positional value may be left out when a known key begins the list. */
+		if (!strchr(item, '='))
+			return -EINVAL;
+	}
+	value = strchr(item, '=');
+	if (value)
+		*value++ = 0;
+	for (k = keys; k->name && strcmp(k->name, item) != 0; k++)
+		;
+	if (!k->name)
+		return refuse_key(option, keys, item, e);
+	if (*seen & 1ull << (k - keys))
+		return err_usage(e, "%s: %s is there twice", option, k->name);
+	*seen |= 1ull << (k - keys);
+	return store(option, k, value, base, e);
+}
+
+int opt_parse_list(const char *option, const char *arg, const struct opt_key *keys, void *base, struct err *e)
+{
+	char *item = malloc(strlen(arg) + 1);
+	uint64_t seen = 0;
+	const char *at = arg;
+	bool first = true;
+	int rc = 0;
+
+	if (!item)
+		return err_set(e, -ENOMEM, "out of memory");
+	do {
+		const char *begin = at;
+
+		at = next_item(at, item);
+		if (!*item)
+			rc = err_usage(e, "%s %s: there is nothing %s", option, arg,
+				       first ? "before the comma" : "after a comma");
+		else
+			rc = parse_item(option, item, first, keys, &seen, base, e);
+		first = false;
+		if (at == begin)
+			break;
+	} while (rc == 0 && (*at || at[-1] == ','));
+	free(item);
+	return rc;
+}
+
+void opt_free(const struct opt_key *keys, void *base)
+{
+	for (const struct opt_key *k = keys; k->name; k++)
+		if (k->kind == OPT_STRING) {
+			char **target = (char **)((char *)base + k->offset);
+
+			free(*target);
+			*target = NULL;
+		}
+}
+
+/* Does arg name o? value receives the text behind '=', or NULL. */
+static bool names(const struct opt *o, const char *arg, const char **value)
+{
+	bool two = arg[0] == '-' && arg[1] == '-';
+	const char *name = two ? arg + 2 : arg + 1;
+	size_t len = strcspn(name, "=");
+
+	*value = name[len] ? name + len + 1 : NULL;
+	if (strlen(o->name) == len && !strncmp(o->name, name, len))
+		return true; /* one dash will do, as for QEMU */
+	return o->alias && !two && strlen(o->alias) == len && !strncmp(o->alias, name, len);
+}
+
+int opt_parse_args(const struct opt *opts, int argc, char *const *argv, void *config, struct err *e)
+{
+	for (int i = 1; i < argc; i++) {
+		const char *arg = argv[i], *value = NULL;
+		const struct opt *o;
+		int rc;
+
+		if (arg[0] != '-' || !arg[1])
+			return err_usage(e, "'%s' is no option; see trellis run --help", arg);
+		if (!strcmp(arg, "--") && i + 1 == argc)
+			return 0;
+		for (o = opts; o->name && !names(o, arg, &value); o++)
+			;
+		if (!o->name)
+			return err_usage(e, "unknown option %s; see trellis run --help", arg);
+		if (!o->arg && value)
+			return err_usage(e, "--%s takes no value", o->name);
+		if (!o->parse) {
+			*(bool *)((char *)config + o->flag) = true;
+			continue;
+		}
+		if (!value && !o->optional) {
+			if (i + 1 == argc)
+				return err_usage(e, "--%s needs a value: --%s %s", o->name, o->name, o->arg);
+			value = argv[++i];
+		}
+		rc = o->parse(config, value, e);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}

@@ -1,0 +1,93 @@
+/* The option table as text: for a terminal, and as source of the man page. */
+#include <stdio.h>
+
+#include "vmm/base/opt.h"
+
+enum { TEXT_COLUMN = 8, LINE_END = 80 };
+
+static void print_wrapped(const char *text, int indent)
+{
+	int column = indent;
+
+	printf("%*s", indent, "");
+	while (*text) {
+		int word = (int)strcspn(text, " ");
+
+		if (column > indent && column + 1 + word > LINE_END) {
+			printf("\n%*s", indent, "");
+			column = indent;
+		} else if (column > indent) {
+			putchar(' ');
+			column++;
+		}
+		printf("%.*s", word, text);
+		column += word;
+		text += word;
+		while (*text == ' ')
+			text++;
+	}
+	putchar('\n');
+}
+
+void opt_print_help(const struct opt *opts)
+{
+	for (const struct opt *o = opts; o->name; o++) {
+		printf("  --%s", o->name);
+		if (o->optional)
+			printf("[=%s]", o->arg);
+		else if (o->arg)
+			printf(" %s", o->arg);
+		if (o->alias)
+			printf("   (also -%s)", o->alias);
+		putchar('\n');
+		print_wrapped(o->help, TEXT_COLUMN);
+		for (const struct opt_key *k = o->keys; k && k->name; k++) {
+			char name[64];
+
+			if (k->positional)
+				continue;
+			snprintf(name, sizeof(name), "%s=%s", k->name, k->value);
+			printf("%*s%-16s %s\n", TEXT_COLUMN, "", name, k->help);
+		}
+	}
+}
+
+/* mdoc takes a leading dot, a backslash and a quote specially. */
+static void print_escaped(const char *text)
+{
+	if (*text == '.' || *text == '\'')
+		printf("\\&");
+	for (; *text; text++) {
+		if (*text == '\\')
+			printf("\\e");
+		else if (*text == '-')
+			printf("\\-");
+		else
+			putchar(*text);
+	}
+}
+
+void opt_print_mdoc(const struct opt *opts)
+{
+	for (const struct opt *o = opts; o->name; o++) {
+		printf(".It Fl \\-%s", o->name);
+		if (o->arg) {
+			printf(o->optional ? " Ns Op = Ns Ar " : " Ar ");
+			print_escaped(o->arg);
+		}
+		if (o->alias)
+			printf(" , Fl %s", o->alias);
+		putchar('\n');
+		print_escaped(o->help);
+		putchar('\n');
+		for (const struct opt_key *k = o->keys; k && k->name; k++) {
+			if (k->positional)
+				continue;
+			printf(".br\n.Cm %s Ns = Ns Ar ", k->name);
+			print_escaped(k->value);
+			printf(" :\n");
+			print_escaped(k->help);
+			putchar('\n');
+		}
+	}
+}

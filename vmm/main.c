@@ -1,0 +1,91 @@
+/*
+ * trellis: the command line's first word picks what is done. Errors are printed here and nowhere else.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "vmm/base/log.h"
+#include "vmm/base/err.h"
+
+static int command_help(int argc, char *const *argv, struct err *e);
+static int command_version(int argc, char *const *argv, struct err *e);
+
+/* A command returns an exit status, or a negative errno with a sentence in e. */
+static const struct command {
+	const char *name;
+	const char *help;
+	int (*main)(int argc, char *const *argv, struct err *e);
+} commands[] = {
+	{ "help", "print this", command_help },
+	{ "version", "print the version", command_version },
+};
+
+static int command_help(int argc, char *const *argv, struct err *e)
+{
+	(void)argc;
+	(void)argv;
+	(void)e;
+	printf("usage: trellis COMMAND [OPTIONS]\n\n");
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		if (commands[i].help)
+			printf("  %-8s %s\n", commands[i].name, commands[i].help);
+	return 0;
+}
+
+static int command_version(int argc, char *const *argv, struct err *e)
+{
+	(void)argc;
+	(void)argv;
+	(void)e;
+	printf("trellis %s\n", TRELLIS_VERSION);
+	return 0;
+}
+
+/* Words that other programs take for the same. */
+static const char *canonical(const char *word)
+{
+	if (!strcmp(word, "--help") || !strcmp(word, "-h"))
+		return "help";
+	if (!strcmp(word, "--version") || !strcmp(word, "-V"))
+		return "version";
+	return word;
+}
+
+static int run_command(int argc, char *const *argv, struct err *e)
+{
+	const char *word;
+
+	if (argc < 2)
+		return err_usage(e, "which command? try: trellis help");
+	word = canonical(argv[1]);
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		if (!strcmp(word, commands[i].name))
+			return commands[i].main(argc - 1, argv + 1, e);
+	return err_usage(e, "unknown command '%s'; known are help and version", argv[1]);
+}
+
+/* What we open must not become standard input or output by accident. */
+static void fill_standard_fds(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", O_RDWR) < 0)
+			return;
+}
+
+int main(int argc, char **argv)
+{
+	struct err e = { 0 };
+	int rc;
+
+	fill_standard_fds();
+	rc = run_command(argc, argv, &e);
+	if (rc >= 0) {
+		if (fflush(stdout) == 0)
+			return rc;
+		rc = err_sys(&e, -errno, "cannot write to standard output");
+	}
+	log_error("%s", e.text);
+	return e.usage ? 2 : 1;
+}
