@@ -17,6 +17,19 @@ ALL_CFLAGS := -std=gnu17 $(WARN) -pthread -fno-strict-aliasing -fstack-protector
               -ffunction-sections -fdata-sections $(CFLAGS)
 RELEASE  := -fPIE
 RELEASE_LD := -static-pie -Wl,--gc-sections -Wl,-z,relro,-z,now -Wl,-z,noexecstack
+
+# The release is linked with musl where it is installed (Debian: musl-dev), otherwise with the compiler's
+# own C library, which triples its size. `make LIBC=native` asks for the latter.
+MUSL_LIB := /usr/lib/x86_64-linux-musl
+MUSL_INC := /usr/include/x86_64-linux-musl
+LIBC     ?= $(if $(wildcard $(MUSL_LIB)/rcrt1.o),musl,native)
+ifeq ($(LIBC),musl)
+# stdatomic.h is the compiler's own.
+RELEASE    += -nostdinc -isystem $(MUSL_INC) -isystem $(shell $(CC) -print-file-name=include) -isystem $(B)/uapi
+RELEASE_LD += -nostdlib -nostartfiles $(MUSL_LIB)/rcrt1.o $(MUSL_LIB)/crti.o -L$(MUSL_LIB)
+RELEASE_LIBS = -lc $(shell $(CC) -print-libgcc-file-name) $(MUSL_LIB)/crtn.o
+UAPI       := $(B)/uapi
+endif
 SANITIZE := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 
 TESTS    := $(sort $(wildcard vmm/base/*_test.c vmm/*_test.c devices/*_test.c firmware/*_test.c))
@@ -38,11 +51,19 @@ endif
 all: trellis
 
 trellis: $(OBJS)
-	$(call say,LINK,$@) $(CC) $(ALL_CFLAGS) $(RELEASE) $(RELEASE_LD) $(LDFLAGS) -o $@ $^
+	$(call say,LINK,$@) $(CC) $(ALL_CFLAGS) $(RELEASE) $(RELEASE_LD) $(LDFLAGS) -o $@ $^ $(RELEASE_LIBS)
 
-$(B)/obj/%.o: %.c $(B)/flags
+$(B)/obj/%.o: %.c $(B)/flags | $(UAPI)
 	@mkdir -p $(@D)
 	$(call say,CC,$<) $(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(RELEASE) -MMD -MP -c -o $@ $<
+
+# The kernel's headers alone: beside them lie those of the native C library.
+$(B)/uapi:
+	@mkdir -p $@
+	@ln -sfn /usr/include/linux $@/linux
+	@ln -sfn /usr/include/asm-generic $@/asm-generic
+	@ln -sfn $(firstword $(wildcard /usr/include/$(shell $(CC) -dumpmachine)/asm \
+		/usr/include/x86_64-linux-gnu/asm /usr/include/asm)) $@/asm
 
 # The same program with address and undefined-behaviour sanitizers: build/trellis-debug.
 debug: $(B)/trellis-debug
@@ -67,8 +88,8 @@ unit: $(UNIT)
 # Objects depend on the compiler and its flags: a change of either builds again.
 $(B)/flags: FORCE
 	@mkdir -p $(B)
-	@echo '$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(LDFLAGS)' | cmp -s - $@ || \
-		echo '$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(LDFLAGS)' > $@
+	@echo '$(CC) $(LIBC) $(CPPFLAGS) $(ALL_CFLAGS) $(LDFLAGS)' | cmp -s - $@ || \
+		echo '$(CC) $(LIBC) $(CPPFLAGS) $(ALL_CFLAGS) $(LDFLAGS)' > $@
 
 -include guest-tests/guest-tests.mk
 

@@ -20,11 +20,13 @@ static uint8_t *buf_grow(struct buf *b, size_t len)
 		return NULL;
 	if (len > b->cap - b->len) {
 		size_t cap = MAX(b->cap * 2, (size_t)256);
-		uint8_t *data;
+		uint8_t *data = NULL;
 
-		while (cap - b->len < len)
-			cap *= 2;
-		data = realloc(b->data, cap);
+		if (range_ok(b->len, len, SIZE_MAX / 2)) { /* doubling cannot wrap */
+			while (cap - b->len < len)
+				cap *= 2;
+			data = realloc(b->data, cap);
+		}
 		if (!data) {
 			b->failed = true;
 			return NULL;

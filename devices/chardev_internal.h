@@ -1,0 +1,27 @@
+/*
+ * Between chardev.c (moving bytes) and chardev_open.c (what they move to). Loop thread or setup.
+ */
+#ifndef TRELLIS_DEVICES_CHARDEV_INTERNAL_H
+#define TRELLIS_DEVICES_CHARDEV_INTERNAL_H
+
+#include "devices/chardev.h"
+
+/* Open what c->kind and c->path say and begin waiting for input. */
+MUST_CHECK int chardev_open(struct chardev *c, struct err *e);
+void chardev_close(struct chardev *c);
+
+/* The socket's client is gone: listen again. */
+void chardev_hang_up(struct chardev *c);
+
+/* Stop reading because the buffer is full; chardev_read() makes the loop resume. */
+void chardev_pause_input(struct chardev *c);
+void chardev_resume_input(struct chardev *c);
+
+/* read(2) gave the end of input or an error. */
+void chardev_input_ended(struct chardev *c);
+
+/* Read once, as far as there is room, and tell the user. */
+void chardev_input(struct chardev *c);
+void chardev_in_ready(void *ctx, uint32_t events);
+
+#endif

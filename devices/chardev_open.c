@@ -1,0 +1,253 @@
+/*
+ * What a byte stream leads to: how each kind is opened, waited for, and closed.
+ */
+#include "devices/chardev_internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "vmm/base/log.h"
+
+#define POLL_NOW_NS 1000000ull
+
+static void arm(struct chardev *c, uint64_t delay_ns)
+{
+	pthread_mutex_lock(&c->lock);
+	c->flush_armed = true;
+	pthread_mutex_unlock(&c->lock);
+	loop_timer_arm(&c->flush, delay_ns);
+}
+
+void chardev_pause_input(struct chardev *c)
+{
+	pthread_mutex_lock(&c->lock);
+	c->in_wanted = c->in_len == sizeof(c->in);
+	pthread_mutex_unlock(&c->lock);
+	if (c->in_polled || c->in_paused)
+		return;
+	c->in_paused = true;
+	loop_del(c->loop, &c->in_source);
+}
+
+void chardev_resume_input(struct chardev *c)
+{
+	if (c->in_fd < 0)
+		return;
+	c->in_source.fd = c->in_fd;
+	switch (loop_add(c->loop, &c->in_source, EPOLLIN)) {
+	case 0:
+		c->in_paused = false;
+		break;
+	case -EPERM: /* a file: always ready */
+		c->in_polled = true;
+		arm(c, POLL_NOW_NS);
+		break;
+	default:
+		log_warn("%s: input cannot be waited for and is ignored", c->label);
+		break;
+	}
+}
+
+void chardev_input_ended(struct chardev *c)
+{
+	if (c->kind == CHARDEV_UNIX) {
+		chardev_hang_up(c);
+		return;
+	}
+	if (c->kind == CHARDEV_PTY) { /* until somebody opens it again; the flush timer looks */
+		c->in_paused = true;
+		loop_del(c->loop, &c->in_source);
+		arm(c, POLL_NOW_NS);
+		return;
+	}
+	if (!c->in_polled && !c->in_paused)
+		loop_del(c->loop, &c->in_source);
+	close(c->in_fd);
+	c->in_fd = -1;
+	c->in_polled = false;
+}
+
+/*
+ * Standard output, for writes that do not block. O_NONBLOCK belongs to the open file description, which
+ * the shell and others share, so terminals and pipes are opened anew. Files are not: they do not block,
+ * and a second description would begin at offset 0.
+ */
+static int open_stdout(void)
+{
+	struct stat st;
+	int fd = -1;
+
+	if (fstat(STDOUT_FILENO, &st) == 0 && (S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode)))
+		fd = open("/proc/self/fd/1", O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+	return fd >= 0 ? fd : fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+}
+
+static int open_stdio(struct chardev *c, struct err *e)
+{
+	c->out_fd = open_stdout();
+	if (c->out_fd < 0)
+		return err_sys(e, -errno, "%s: cannot use standard output", c->label);
+	/* In the background, reading the terminal would stop us (SIGTTIN). */
+	if (isatty(STDIN_FILENO) && tcgetpgrp(STDIN_FILENO) != getpgrp())
+		return 0;
+	c->in_fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
+	chardev_resume_input(c);
+	return 0;
+}
+
+static int open_file(struct chardev *c, struct err *e)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	struct stat st;
+
+	c->out_fd = open(c->path, O_WRONLY | O_CREAT | O_NONBLOCK | O_CLOEXEC | O_NOCTTY, 0644);
+	if (c->out_fd < 0)
+		return err_sys(e, -errno, "%s: cannot open %s for writing", c->label, c->path);
+	if (fstat(c->out_fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return 0;
+	if (fcntl(c->out_fd, F_OFD_SETLK, &lock) < 0 && (errno == EAGAIN || errno == EACCES))
+		return err_set(e, -EBUSY, "%s: another program writes to %s; give each guest a file of its own", c->label,
+			       c->path);
+	if (ftruncate(c->out_fd, 0) < 0)
+		return err_sys(e, -errno, "%s: cannot empty %s", c->label, c->path);
+	return 0;
+}
+
+static int open_pty(struct chardev *c, struct err *e)
+{
+	struct termios tio;
+	char name[64];
+
+	c->out_fd = c->in_fd = posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+	if (c->in_fd < 0 || grantpt(c->in_fd) < 0 || unlockpt(c->in_fd) < 0 ||
+	    ptsname_r(c->in_fd, name, sizeof(name)) != 0 || tcgetattr(c->in_fd, &tio) < 0)
+		return err_sys(e, -errno, "%s: cannot make a pseudo-terminal", c->label);
+	cfmakeraw(&tio);
+	(void)tcsetattr(c->in_fd, TCSANOW, &tio); /* a cooked one would work, if badly */
+	c->path = strdup(name);
+	if (!c->path)
+		return err_set(e, -ENOMEM, "out of memory");
+	log_info("%s is %s", c->label, c->path);
+	c->in_paused = true; /* nobody has it open yet */
+	arm(c, POLL_NOW_NS);
+	return 0;
+}
+
+static void client_arrives(void *ctx, uint32_t events)
+{
+	struct chardev *c = ctx;
+	int fd = accept4(c->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	(void)events;
+	if (fd < 0)
+		return; /* it left again */
+	loop_del(c->loop, &c->listen_source); /* one at a time; the next waits in the backlog */
+	c->in_fd = c->out_fd = fd;
+	c->out_source.fd = fd;
+	chardev_resume_input(c);
+	arm(c, 0);
+}
+
+void chardev_hang_up(struct chardev *c)
+{
+	if (c->out_fd < 0)
+		return;
+	if (c->out_waits)
+		loop_del(c->loop, &c->out_source);
+	if (!c->in_paused)
+		loop_del(c->loop, &c->in_source);
+	close(c->out_fd);
+	c->in_fd = c->out_fd = -1;
+	c->out_waits = c->in_paused = false;
+	pthread_mutex_lock(&c->lock);
+	c->keep_newest = true;
+	c->in_wanted = false;
+	pthread_mutex_unlock(&c->lock);
+	if (loop_add(c->loop, &c->listen_source, EPOLLIN) < 0)
+		log_warn("%s: %s takes no more connections", c->label, c->path);
+}
+
+/* A socket file that nobody listens at is a leftover. Returns 0 when it is gone, or -EADDRINUSE. */
+static int remove_stale(const struct sockaddr_un *addr)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool stale;
+
+	if (fd < 0)
+		return -errno;
+	stale = connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) < 0 && errno == ECONNREFUSED;
+	close(fd);
+	return stale && unlink(addr->sun_path) == 0 ? 0 : -EADDRINUSE;
+}
+
+static int open_unix(struct chardev *c, struct err *e)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	const struct sockaddr *sa = (const struct sockaddr *)&addr;
+	int rc;
+
+	if (strlen(c->path) >= sizeof(addr.sun_path))
+		return err_set(e, -ENAMETOOLONG, "%s: the socket path %s is longer than the %zu bytes that Linux takes",
+			       c->label, c->path, sizeof(addr.sun_path) - 1);
+	memcpy(addr.sun_path, c->path, strlen(c->path));
+	c->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (c->listen_fd < 0)
+		return err_sys(e, -errno, "%s: cannot make a socket", c->label);
+	rc = bind(c->listen_fd, sa, sizeof(addr)) < 0 ? -errno : 0;
+	if (rc == -EADDRINUSE && remove_stale(&addr) == 0)
+		rc = bind(c->listen_fd, sa, sizeof(addr)) < 0 ? -errno : 0;
+	if (rc < 0) {
+		close(c->listen_fd);
+		c->listen_fd = -1;
+		return rc == -EADDRINUSE ?
+			       err_set(e, rc, "%s: %s is there already, and it is no socket or another program listens at "
+				       "it; give each guest a path of its own", c->label, c->path) :
+			       err_sys(e, rc, "%s: cannot listen at %s", c->label, c->path);
+	}
+	c->listen_source = (struct loop_source){ .fd = c->listen_fd, .ready = client_arrives, .ctx = c };
+	if (listen(c->listen_fd, 1) < 0 || (rc = loop_add(c->loop, &c->listen_source, EPOLLIN)) < 0)
+		return err_sys(e, rc < 0 ? rc : -errno, "%s: cannot listen at %s", c->label, c->path);
+	return 0;
+}
+
+int chardev_open(struct chardev *c, struct err *e)
+{
+	int rc = -EINVAL;
+
+	switch (c->kind) {
+	case CHARDEV_STDIO:
+		rc = open_stdio(c, e);
+		break;
+	case CHARDEV_FILE:
+		rc = open_file(c, e);
+		break;
+	case CHARDEV_PTY:
+		rc = open_pty(c, e);
+		break;
+	case CHARDEV_UNIX:
+		rc = open_unix(c, e);
+		break;
+	}
+	c->out_source.fd = c->out_fd;
+	return rc;
+}
+
+void chardev_close(struct chardev *c)
+{
+	if (c->out_fd >= 0)
+		close(c->out_fd);
+	if (c->in_fd >= 0 && c->in_fd != c->out_fd)
+		close(c->in_fd);
+	if (c->listen_fd >= 0) {
+		close(c->listen_fd);
+		unlink(c->path);
+	}
+}
