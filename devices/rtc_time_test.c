@@ -18,7 +18,7 @@ START_TEST(dates_are_those_of_libc)
 {
 	uint8_t reg[RTC_BYTES] = { [REG_B] = RTC_24H };
 
-	for (int64_t t = -11676096000ll; t < 13569465600ll; t += 86399) {
+	for (int64_t t = -11676096000ll; t < 13569465600ll; t += 5 * 86400 - 1) {
 		time_t libc_time = (time_t)t;
 		struct tm tm;
 

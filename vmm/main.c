@@ -7,10 +7,13 @@
 #include <unistd.h>
 
 #include "vmm/base/log.h"
-#include "vmm/base/err.h"
+#include "vmm/exit_status.h"
+#include "vmm/options.h"
+#include "vmm/run.h"
 
 static int command_help(int argc, char *const *argv, struct err *e);
 static int command_version(int argc, char *const *argv, struct err *e);
+static int command_mdoc(int argc, char *const *argv, struct err *e);
 
 /* A command returns an exit status, or a negative errno with a sentence in e. */
 static const struct command {
@@ -18,8 +21,10 @@ static const struct command {
 	const char *help;
 	int (*main)(int argc, char *const *argv, struct err *e);
 } commands[] = {
+	{ "run", "boot a kernel in a virtual machine: trellis run --help", run_main },
 	{ "help", "print this", command_help },
 	{ "version", "print the version", command_version },
+	{ "mdoc", NULL, command_mdoc }, /* for tools/manpage */
 };
 
 static int command_help(int argc, char *const *argv, struct err *e)
@@ -31,6 +36,8 @@ static int command_help(int argc, char *const *argv, struct err *e)
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
 		if (commands[i].help)
 			printf("  %-8s %s\n", commands[i].name, commands[i].help);
+	printf("\nexample: trellis run --kernel vmlinuz --initrd initrd.img --append console=ttyS0 --cpus 4 --memory 1G\n"
+	       "manual:  man trellis\n");
 	return 0;
 }
 
@@ -40,6 +47,15 @@ static int command_version(int argc, char *const *argv, struct err *e)
 	(void)argv;
 	(void)e;
 	printf("trellis %s\n", TRELLIS_VERSION);
+	return 0;
+}
+
+static int command_mdoc(int argc, char *const *argv, struct err *e)
+{
+	(void)argc;
+	(void)argv;
+	(void)e;
+	opt_print_mdoc(run_opts);
 	return 0;
 }
 
@@ -58,12 +74,12 @@ static int run_command(int argc, char *const *argv, struct err *e)
 	const char *word;
 
 	if (argc < 2)
-		return err_usage(e, "which command? try: trellis help");
+		return err_usage(e, "which command? try: trellis run --kernel FILE, or trellis help");
 	word = canonical(argv[1]);
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
 		if (!strcmp(word, commands[i].name))
 			return commands[i].main(argc - 1, argv + 1, e);
-	return err_usage(e, "unknown command '%s'; known are help and version", argv[1]);
+	return err_usage(e, "unknown command '%s'; known are run, help and version", argv[1]);
 }
 
 /* What we open must not become standard input or output by accident. */
@@ -87,5 +103,5 @@ int main(int argc, char **argv)
 		rc = err_sys(&e, -errno, "cannot write to standard output");
 	}
 	log_error("%s", e.text);
-	return e.usage ? 2 : 1;
+	return e.usage ? EXIT_USAGE : EXIT_HOST_ERROR;
 }

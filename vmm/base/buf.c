@@ -39,6 +39,12 @@ static uint8_t *buf_grow(struct buf *b, size_t len)
 	return at;
 }
 
+void buf_reserve(struct buf *b, size_t len)
+{
+	if (buf_grow(b, len))
+		b->len -= len;
+}
+
 void buf_put(struct buf *b, const void *bytes, size_t len)
 {
 	uint8_t *at;

@@ -16,6 +16,9 @@ struct buf {
 /* Release the memory; b is empty and usable afterwards. An all-zero struct buf is empty. */
 void buf_fini(struct buf *b);
 
+/* Have room for len more bytes, so that the next puts do not move the data. */
+void buf_reserve(struct buf *b, size_t len);
+
 /* Append bytes, len zero bytes, or one little-endian integer. */
 void buf_put(struct buf *b, const void *bytes, size_t len);
 void buf_put_zero(struct buf *b, size_t len);

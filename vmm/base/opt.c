@@ -173,18 +173,18 @@ static int refuse_key(const char *option, const struct opt_key *keys, const char
 	return err_usage(e, "%s: unknown key '%s'; known are %s", option, key, known);
 }
 
-/* Take the text up to the next single comma into item; doubled commas become one. */
-static const char *next_item(const char *at, char *item)
+/*
+ * Take the text up to the next single comma into item; doubled commas become one. more: such a comma was
+ * there, so another item must follow.
+ */
+static const char *next_item(const char *at, char *item, bool *more)
 {
-	while (*at) {
-		if (*at == ',') {
-			if (at[1] != ',') {
-				at++;
-				break;
-			}
-			at++;
-		}
-		*item++ = *at++;
+	*more = false;
+	while (*at && !*more) {
+		if (*at == ',' && *++at != ',')
+			*more = true;
+		else
+			*item++ = *at++;
 	}
 	*item = 0;
 	return at;
@@ -230,24 +230,20 @@ int opt_parse_list(const char *option, const char *arg, const struct opt_key *ke
 	char *item = malloc(strlen(arg) + 1);
 	uint64_t seen = 0;
 	const char *at = arg;
-	bool first = true;
+	bool first = true, more;
 	int rc = 0;
 
 	if (!item)
 		return err_set(e, -ENOMEM, "out of memory");
 	do {
-		const char *begin = at;
-
-		at = next_item(at, item);
+		at = next_item(at, item, &more);
 		if (!*item)
 			rc = err_usage(e, "%s %s: there is nothing %s", option, arg,
 				       first ? "before the comma" : "after a comma");
 		else
 			rc = parse_item(option, item, first, keys, &seen, base, e);
 		first = false;
-		if (at == begin)
-			break;
-	} while (rc == 0 && (*at || at[-1] == ','));
+	} while (rc == 0 && more);
 	free(item);
 	return rc;
 }
@@ -285,8 +281,11 @@ int opt_parse_args(const struct opt *opts, int argc, char *const *argv, void *co
 
 		if (arg[0] != '-' || !arg[1])
 			return err_usage(e, "'%s' is no option; see trellis run --help", arg);
-		if (!strcmp(arg, "--") && i + 1 == argc)
-			return 0;
+		if (!strcmp(arg, "--")) {
+			if (i + 1 == argc)
+				return 0;
+			return err_usage(e, "'%s' is no option; see trellis run --help", argv[i + 1]);
+		}
 		for (o = opts; o->name && !names(o, arg, &value); o++)
 			;
 		if (!o->name)

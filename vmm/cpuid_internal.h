@@ -1,0 +1,21 @@
+/*
+ * Between cpuid.c and cpuid_topology.c.
+ */
+#ifndef TRELLIS_CPUID_INTERNAL_H
+#define TRELLIS_CPUID_INTERNAL_H
+
+#include "vmm/cpuid.h"
+
+/* As cpuid_get(), for writing. */
+struct kvm_cpuid_entry2 *cpuid_find(struct cpuid_table *table, uint32_t leaf, uint32_t index);
+
+/* Take out every entry of a leaf. */
+void cpuid_drop(struct cpuid_table *table, uint32_t leaf);
+
+/* Append an all-zero entry; index -1: the leaf has no sub-leaves. NULL when the table is full. */
+struct kvm_cpuid_entry2 *cpuid_add(struct cpuid_table *table, uint32_t leaf, int index);
+
+/* Replace the topology and cache leaves. Returns 0, or -ENOSPC. */
+MUST_CHECK int cpuid_build_topology(struct cpuid_table *table, const struct topology *t);
+
+#endif

@@ -1,0 +1,311 @@
+/*
+ * The recipe: everything the guest will see, in order. What a step does is in the file of its name.
+ */
+#include "vmm/machine.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "vmm/base/log.h"
+#include "vmm/base/map.h"
+#include "vmm/boot.h"
+
+static int open_files(struct machine *m, struct err *e)
+{
+	int rc = image_open(&m->kernel, m->opts->kernel, "kernel", e);
+
+	for (unsigned int i = 0; rc == 0 && i < m->opts->nr_initrds; i++) {
+		rc = image_open(&m->initrd[i], m->opts->initrd[i].path, "initrd", e);
+		m->initrd_args[i] = m->opts->initrd[i].args;
+		if (rc == 0)
+			m->nr_initrds++;
+	}
+	return rc;
+}
+
+static int host_open(struct machine *m, struct err *e)
+{
+	int rc = kvm_open(&m->kvm, e);
+
+	if (rc < 0)
+		return rc;
+	m->cpuid = calloc(1, sizeof(*m->cpuid));
+	if (!m->cpuid)
+		return err_set(e, -ENOMEM, "out of memory");
+	return cpuid_read_host(m->kvm.fd, m->cpuid, e);
+}
+
+/* Does this host have what the user asked for? */
+static int limits_check(struct machine *m, struct err *e)
+{
+	const struct topology *t = &m->topo;
+	uint64_t ram_max = memory_max_bytes(cpuid_phys_bits(m->cpuid));
+	char most[24];
+
+	if (t->nr_present > m->kvm.max_vcpus)
+		return err_usage(e, "--cpus %u: KVM on this host allows %u vCPUs", t->nr_present, m->kvm.max_vcpus);
+	if (t->cpu[t->nr_cpus - 1].apic_id >= m->kvm.max_vcpu_id)
+		return err_usage(e, "--cpus: this shape needs APIC ids up to %u, and KVM on this host takes ids below %u",
+				 t->cpu[t->nr_cpus - 1].apic_id, m->kvm.max_vcpu_id);
+	if (m->opts->ram_bytes > ram_max)
+		return err_usage(e, "--memory: a guest on this processor can have at most %s (%u address bits)",
+				 opt_size_text(ram_max, most, sizeof(most)), cpuid_phys_bits(m->cpuid));
+	return 0;
+}
+
+static int memory_build(struct machine *m, struct err *e)
+{
+	int rc = memory_init(&m->mem, m->opts->ram_bytes, e);
+
+	return rc < 0 ? rc : memory_attach(&m->mem, &m->kvm, e);
+}
+
+static void vcpu_stops_machine(void *ctx, enum stop_reason why, int value)
+{
+	machine_stop(ctx, why, value);
+}
+
+static void report_post_code(void *ctx, const struct post_code *code)
+{
+	(void)ctx;
+	log_error("  post code %02x at %llu us, %llu times", code->value, (unsigned long long)(code->ns / 1000),
+		  (unsigned long long)code->repeats);
+}
+
+static void report_post_codes(void *ctx)
+{
+	struct machine *m = ctx;
+
+	post_each(&m->post, report_post_code, NULL);
+}
+
+static int vcpus_build(struct machine *m, struct err *e)
+{
+	const struct vcpus_config cfg = {
+		.kvm = &m->kvm, .pio = &m->pio, .mmio = &m->mmio, .mem = &m->mem.gmem, .topo = &m->topo,
+		.owner = { .ctx = m, .stop = vcpu_stops_machine, .report = report_post_codes },
+	};
+	int rc = cpuid_build(m->cpuid, &m->topo, m->kvm.tsc_deadline, e);
+
+	if (rc < 0 || (rc = vcpus_init(&m->vcpus, &cfg, m->cpuid, e)) < 0)
+		return rc;
+	vcpus_power_on(&m->vcpus, cpuid_style(m->cpuid));
+	return 0;
+}
+
+/* What firmware tables say, apart from the memory map. */
+static int platform_describe(struct machine *m, struct err *e)
+{
+	struct platform *p = &m->platform;
+	const struct kvm_cpuid_entry2 *leaf1 = cpuid_get(m->cpuid, 1, 0);
+	unsigned int bits = MIN(cpuid_phys_bits(m->cpuid), 48u); /* four-level paging of the host reaches so far */
+
+	*p = (struct platform){
+		.topo = &m->topo,
+		.ram_bytes = m->opts->ram_bytes,
+		.pci32_base = MAP_PCI32_BASE,
+		.pci32_len = MAP_PCI32_LEN,
+		.nr_buses = 1, /* of the ECAM's 256: guests probe every bus that MCFG names */
+		.cpuid1_eax = leaf1 ? leaf1->eax : 0,
+		.cpuid1_edx = leaf1 ? leaf1->edx : 0,
+		.name = m->opts->name,
+		.version = TRELLIS_VERSION,
+	};
+	if (bits > 33) { /* above the most RAM there can be, and below AMD's hole at the top */
+		p->pci64_base = 1ull << (bits - 1);
+		p->pci64_len = 1ull << (bits - 2);
+	}
+	memcpy(p->uuid, m->opts->uuid, sizeof(p->uuid));
+	cpuid_vendor(m->cpuid, p->cpu_vendor);
+	cpuid_brand(m->cpuid, p->cpu_brand);
+	for (unsigned int i = 0; i < MAX_SERIALS; i++)
+		p->com_present[i] = i < m->opts->nr_serials;
+	p->pvpanic_present = true;
+	return tables_plan(&m->tables, p, &m->mem, e);
+}
+
+static struct boot_request boot_request(const struct machine *m)
+{
+	return (struct boot_request){
+		.kernel = &m->kernel, .initrds = m->initrd, .initrd_args = m->initrd_args, .nr_initrds = m->nr_initrds,
+		.cmdline = m->opts->append, .platform = &m->platform, .rsdp = m->tables.rsdp,
+		.low_limit = m->tables.low_limit,
+	};
+}
+
+/* All that is in memory before the first instruction, and the boot processor's registers. Again at reset. */
+static int firmware_run(struct machine *m, struct err *e)
+{
+	const struct platform *p = &m->platform;
+	const struct boot_request rq = boot_request(m);
+	int rc;
+
+	if ((rc = pci_root_assign(&m->pci, e)) < 0)
+		return rc;
+	rc = tables_write(&m->tables, p, &m->mem.gmem, e);
+	timing_mark(&m->timing, TIMING_TABLES);
+	if (rc < 0 || (rc = boot_load(&rq, &m->mem.gmem, &m->entry, e)) < 0)
+		return rc;
+	return boot_enter(&m->vcpus.vcpu[0], &m->entry, &m->mem.gmem, e);
+}
+
+/* Not by assigning a whole struct: most of its pages may never be needed. */
+static void machine_begin(struct machine *m, const struct run_options *opts)
+{
+	m->opts = opts;
+	m->kernel.fd = -1;
+	m->kvm = (struct kvm){ .fd = -1, .vm_fd = -1 };
+	pthread_mutex_init(&m->stop_lock, NULL);
+}
+
+int machine_init(struct machine *m, const struct run_options *opts, struct loop *loop, uint64_t main_ns,
+		 struct err *e)
+{
+	int rc;
+
+	machine_begin(m, opts);
+	m->loop = loop;
+	m->timing.at_ns[TIMING_MAIN] = main_ns;
+	bus_init(&m->pio, "port", 0x10000);
+	bus_init(&m->mmio, "address", 0);
+	if ((rc = open_files(m, e)) < 0 || (rc = topology_init(&m->topo, &opts->cpus, e)) < 0 ||
+	    (rc = host_open(m, e)) < 0 || (rc = limits_check(m, e)) < 0 || (rc = kvm_create_vm(&m->kvm, e)) < 0)
+		return rc;
+	cpuid_fill_caches(m->cpuid, &m->topo);
+	timing_mark(&m->timing, TIMING_KVM);
+	/* Memory before interrupts: each waits for KVM's readers, and after the routes that takes milliseconds. */
+	if ((rc = memory_build(m, e)) < 0)
+		return rc;
+	timing_mark(&m->timing, TIMING_MEMORY);
+	if ((rc = irqs_init(&m->irqs, &m->kvm, e)) < 0 || (rc = vcpus_build(m, e)) < 0)
+		return rc;
+	timing_mark(&m->timing, TIMING_VCPUS);
+	if ((rc = platform_describe(m, e)) < 0 || (rc = machine_plug_devices(m, e)) < 0)
+		return rc;
+	timing_mark(&m->timing, TIMING_DEVICES);
+	rc = firmware_run(m, e);
+	timing_mark(&m->timing, TIMING_LOAD);
+	return rc;
+}
+
+int machine_check(struct machine *m, const struct run_options *opts, struct err *e)
+{
+	struct boot_request rq;
+	int rc;
+
+	machine_begin(m, opts);
+	m->cpuid = calloc(1, sizeof(*m->cpuid));
+	if (!m->cpuid)
+		return err_set(e, -ENOMEM, "out of memory");
+	if ((rc = open_files(m, e)) < 0 || (rc = topology_init(&m->topo, &opts->cpus, e)) < 0 ||
+	    (rc = memory_init(&m->mem, opts->ram_bytes, e)) < 0 || (rc = platform_describe(m, e)) < 0)
+		return rc;
+	rq = boot_request(m);
+	return boot_load(&rq, &m->mem.gmem, &m->entry, e);
+}
+
+void machine_fini(struct machine *m)
+{
+	vcpus_fini(&m->vcpus); /* no thread but ours from here on */
+	machine_unplug_devices(m);
+	irqs_fini(&m->irqs);
+	kvm_close(&m->kvm);
+	memory_fini(&m->mem);
+	bus_fini(&m->pio);
+	bus_fini(&m->mmio);
+	topology_fini(&m->topo);
+	free(m->cpuid);
+	image_close(&m->kernel);
+	for (unsigned int i = 0; i < m->nr_initrds; i++)
+		image_close(&m->initrd[i]);
+	pthread_mutex_destroy(&m->stop_lock);
+}
+
+void machine_stop(struct machine *m, enum stop_reason why, int value)
+{
+	pthread_mutex_lock(&m->stop_lock);
+	if (m->why == STOP_NONE) {
+		m->why = why;
+		m->value = value;
+	}
+	pthread_mutex_unlock(&m->stop_lock);
+	vcpus_ask_park(&m->vcpus);
+	loop_wake(m->loop);
+}
+
+bool machine_press_power_button(struct machine *m)
+{
+	return pm_press_power_button(&m->pm);
+}
+
+/* Every vCPU is parked. */
+static int machine_reset(struct machine *m, struct err *e)
+{
+	int rc;
+
+	for (unsigned int i = 0; i < m->nr_devices; i++)
+		if (m->device[i].ops->stop)
+			m->device[i].ops->stop(m->device[i].dev);
+	for (unsigned int i = 0; i < m->nr_devices; i++)
+		m->device[i].ops->reset(m->device[i].dev);
+	rc = vcpus_reset(&m->vcpus, &m->irqs, m->cpuid, e);
+	return rc < 0 ? rc : firmware_run(m, e);
+}
+
+static bool is_reset(const struct machine *m, enum stop_reason why)
+{
+	return (why == STOP_RESET || why == STOP_TRIPLE_FAULT) && !m->opts->no_reboot;
+}
+
+/* Somebody called machine_stop(), or loop_wake() for no reason. */
+static void on_wake(void *ctx)
+{
+	struct machine *m = ctx;
+	struct err e = { 0 };
+	enum stop_reason why;
+
+	pthread_mutex_lock(&m->stop_lock);
+	why = m->why;
+	pthread_mutex_unlock(&m->stop_lock);
+	if (why == STOP_NONE)
+		return;
+	vcpus_park(&m->vcpus);
+	if (!is_reset(m, why)) {
+		loop_stop(m->loop);
+		return;
+	}
+	if (why == STOP_TRIPLE_FAULT)
+		log_info("vcpu%d: triple fault; the machine is reset", m->value);
+	pthread_mutex_lock(&m->stop_lock);
+	m->why = STOP_NONE;
+	pthread_mutex_unlock(&m->stop_lock);
+	if (machine_reset(m, &e) < 0) {
+		log_error("the reset failed: %s", e.text);
+		machine_stop(m, STOP_HOST_ERROR, 0);
+		return;
+	}
+	vcpus_resume(&m->vcpus);
+}
+
+int machine_run(struct machine *m, enum stop_reason *why, int *value, struct err *e)
+{
+	int rc;
+
+	log_debug("%s, %u of %u vCPUs, entry 0x%llx", m->entry.what, m->topo.nr_present, m->topo.nr_cpus,
+		  (unsigned long long)m->entry.rip);
+	m->loop->on_wake = on_wake;
+	m->loop->wake_ctx = m;
+	vcpus_resume(&m->vcpus); /* first, so that no thread begins by waiting */
+	if ((rc = vcpus_start(&m->vcpus, e)) < 0)
+		return rc;
+	rc = loop_run(m->loop);
+	vcpus_park(&m->vcpus);
+	if (rc < 0)
+		return err_sys(e, rc, "cannot wait for events");
+	*why = m->why;
+	*value = m->value;
+	if (*why == STOP_TRIPLE_FAULT)
+		vcpu_report(&m->vcpus.vcpu[m->value],
+			    "triple fault: an exception arrived whose handlers could not be reached either");
+	return machine_drain_consoles(m, e);
+}

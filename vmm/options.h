@@ -1,0 +1,59 @@
+/*
+ * What a user asks of `trellis run`, parsed and checked; no KVM, no device.
+ */
+#ifndef TRELLIS_OPTIONS_H
+#define TRELLIS_OPTIONS_H
+
+#include "vmm/base/opt.h"
+#include "vmm/topology.h"
+
+enum { MAX_INITRDS = 16, MAX_SERIALS = 4 };
+
+struct initrd_option {
+	char *path; /* owned */
+	char *args; /* owned, may be NULL; for Multiboot modules */
+};
+
+enum serial_mode { SERIAL_NONE, SERIAL_STDIO, SERIAL_FILE, SERIAL_PTY, SERIAL_UNIX };
+
+struct serial_option {
+	enum serial_mode mode;
+	char *path; /* owned, may be NULL */
+};
+
+enum debug_exit_status { DEBUG_EXIT_VALUE, DEBUG_EXIT_QEMU };
+
+struct run_options {
+	char *kernel;                  /* owned, like all strings here */
+	struct initrd_option initrd[MAX_INITRDS];
+	unsigned int nr_initrds;
+	char *append;
+	struct topology_spec cpus;
+	uint64_t ram_bytes;
+	struct serial_option serial[MAX_SERIALS];
+	unsigned int nr_serials;
+	bool no_reboot;
+	unsigned int shutdown_timeout_s;
+	bool debug_exit;
+	unsigned int debug_exit_port;
+	int debug_exit_status;         /* enum debug_exit_status */
+	bool test_device;
+	char *name;
+	uint8_t uuid[16];
+	int log_level;                 /* enum log_level */
+	bool timing;
+	bool check;                    /* only check, start nothing */
+	bool help;
+};
+
+/* The table of `trellis run`. */
+extern const struct opt run_opts[];
+
+/*
+ * Parse argv[1...] with defaults filled in, and check what can be checked without the host.
+ * Returns 0 or -EINVAL (usage) with a sentence. run_options_fini() is safe either way.
+ */
+MUST_CHECK int run_options_parse(struct run_options *o, int argc, char *const *argv, struct err *e);
+void run_options_fini(struct run_options *o);
+
+#endif

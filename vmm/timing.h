@@ -1,0 +1,22 @@
+/*
+ * Where the start-up time goes: marks between exec and the guest's first write to port 0x80.
+ */
+#ifndef TRELLIS_TIMING_H
+#define TRELLIS_TIMING_H
+
+#include "vmm/base/base.h"
+
+enum timing_mark { TIMING_MAIN, TIMING_KVM, TIMING_MEMORY, TIMING_VCPUS, TIMING_DEVICES, TIMING_TABLES, TIMING_LOAD,
+		   TIMING_GUEST, NR_TIMING_MARKS };
+
+struct timing {
+	uint64_t at_ns[NR_TIMING_MARKS]; /* CLOCK_MONOTONIC at the end of each step; 0: not reached */
+};
+
+/* Note that a step ended now. */
+void timing_mark(struct timing *t, enum timing_mark mark);
+
+/* Print each step in microseconds, the whole, and the clock at the end, as one line for programs. */
+void timing_print(const struct timing *t);
+
+#endif

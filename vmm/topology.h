@@ -1,0 +1,34 @@
+/*
+ * From a user's shape (how many sockets, dies, modules, cores, threads) to every vCPU's place and
+ * APIC id. Pure; the result is plain data (vmm/base/topology.h).
+ */
+#ifndef TRELLIS_TOPOLOGY_H
+#define TRELLIS_TOPOLOGY_H
+
+#include "vmm/base/err.h"
+#include "vmm/base/topology.h"
+
+/* What the user asked for; 0 where nothing was said. */
+struct topology_spec {
+	unsigned int cpus;                   /* present */
+	unsigned int max;                    /* present and pluggable */
+	unsigned int count[NR_TOPO_LEVELS];  /* threads in a core, cores in a module ... sockets */
+};
+
+/*
+ * Derive what was not said and place every vCPU: thread fastest, then core, module, die, socket.
+ * Missing numbers are found as QEMU 6.2 and newer find them: sockets, dies, modules and threads are 1
+ * and cores take the rest; when only sockets are missing, they take it.
+ * Returns 0; -EINVAL with a sentence that names shapes which do fit; -ENOMEM. topology_fini() is safe
+ * on an all-zero struct.
+ */
+MUST_CHECK int topology_init(struct topology *t, const struct topology_spec *spec, struct err *e);
+void topology_fini(struct topology *t);
+
+/* How many logical processors one full unit of this level holds (level TOPO_THREAD: 1). */
+unsigned int topology_cpus_in(const struct topology *t, enum topo_level level);
+
+/* A word for one unit: "thread", "core", "module", "die", "socket". */
+const char *topology_level_name(enum topo_level level);
+
+#endif

@@ -1,0 +1,230 @@
+/*
+ * vCPU threads and how they are stopped. What an exit means is vcpu_exit.c's business, registers after
+ * reset are vcpu_reset.c's.
+ */
+#include "vmm/vcpu.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+/* What a vCPU thread needs: our exit handlers are shallow. glibc adds its own guard page. */
+enum { VCPU_STACK_BYTES = 128 << 10 };
+
+static int kick_signal(void)
+{
+	return SIGRTMIN;
+}
+
+static void on_kick(int sig)
+{
+	(void)sig; /* its arrival ends KVM_RUN; there is nothing else to do */
+}
+
+static int vcpu_init(struct vcpu *v, struct vcpus *all, unsigned int index, struct cpuid_table *table, struct err *e)
+{
+	const struct topo_cpu *place = &all->cfg.topo->cpu[index];
+	void *run;
+
+	*v = (struct vcpu){ .all = all, .place = place, .index = index, .fd = -1, .parked = true };
+	v->fd = kvm_ioctl_value(all->cfg.kvm->vm_fd, KVM_CREATE_VCPU, (unsigned long)place->apic_id);
+	if (v->fd < 0)
+		return err_sys(e, -errno, "cannot make vCPU %u with APIC id %u", index, place->apic_id);
+	run = mmap(NULL, all->cfg.kvm->run_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, v->fd, 0);
+	if (run == MAP_FAILED)
+		return err_sys(e, -errno, "cannot map the state of vCPU %u", index);
+	v->run = run;
+	cpuid_set_place(table, all->cfg.topo, place);
+	if (kvm_ioctl(v->fd, KVM_SET_CPUID2, table) < 0)
+		return err_sys(e, -errno, "KVM refuses the CPUID table of vCPU %u", index);
+	return 0;
+}
+
+int vcpus_init(struct vcpus *all, const struct vcpus_config *cfg, struct cpuid_table *table, struct err *e)
+{
+	unsigned int nr = cfg->topo->nr_present;
+	int rc;
+
+	*all = (struct vcpus){ .cfg = *cfg };
+	pthread_mutex_init(&all->lock, NULL);
+	pthread_cond_init(&all->changed, NULL);
+	atomic_store(&all->wish, VCPUS_PARK);
+	all->vcpu = calloc(nr, sizeof(*all->vcpu));
+	if (!all->vcpu)
+		return err_set(e, -ENOMEM, "out of memory for %u vCPUs", nr);
+	for (unsigned int i = 0; i < nr; i++) {
+		all->nr++;
+		rc = vcpu_init(&all->vcpu[i], all, i, table, e);
+		if (rc < 0)
+			return rc;
+	}
+	all->nr_parked = nr;
+	return 0;
+}
+
+static void vcpus_set_wish(struct vcpus *all, enum vcpu_wish wish)
+{
+	pthread_mutex_lock(&all->lock);
+	if (atomic_load(&all->wish) != VCPUS_LEAVE)
+		atomic_store(&all->wish, (int)wish);
+	pthread_cond_broadcast(&all->changed);
+	pthread_mutex_unlock(&all->lock);
+}
+
+static void vcpu_kick(struct vcpu *v)
+{
+	if (!v->started || pthread_equal(v->thread, pthread_self()))
+		return; /* a vCPU that asks looks at the wish itself, before it enters the guest */
+	__atomic_store_n(&v->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+	pthread_kill(v->thread, kick_signal());
+}
+
+void vcpus_fini(struct vcpus *all)
+{
+	if (!all->cfg.kvm)
+		return;
+	vcpus_set_wish(all, VCPUS_LEAVE);
+	for (unsigned int i = 0; i < all->nr; i++)
+		vcpu_kick(&all->vcpu[i]);
+	for (unsigned int i = 0; i < all->nr; i++) {
+		struct vcpu *v = &all->vcpu[i];
+
+		if (v->started)
+			pthread_join(v->thread, NULL);
+		if (v->run)
+			munmap(v->run, all->cfg.kvm->run_bytes);
+		if (v->fd >= 0)
+			close(v->fd);
+	}
+	pthread_cond_destroy(&all->changed);
+	pthread_mutex_destroy(&all->lock);
+	free(all->vcpu);
+	*all = (struct vcpus){ 0 };
+}
+
+/*
+ * KVM finishes a port or MMIO access at the next KVM_RUN. Do that now, without entering the guest, so
+ * that the registers are whole (Documentation/virt/kvm/api.rst, 5, "immediate_exit").
+ */
+static void vcpu_complete_exit(struct vcpu *v)
+{
+	__atomic_store_n(&v->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+	(void)kvm_ioctl(v->fd, KVM_RUN, NULL); /* -EINTR by design */
+}
+
+/* Stay until the guest may run. Returns false when the thread is to end. */
+static bool vcpu_wait(struct vcpu *v)
+{
+	struct vcpus *all = v->all;
+	int wish;
+
+	pthread_mutex_lock(&all->lock);
+	if (!v->parked) {
+		v->parked = true;
+		all->nr_parked++;
+		pthread_cond_broadcast(&all->changed);
+	}
+	while ((wish = atomic_load(&all->wish)) == VCPUS_PARK)
+		pthread_cond_wait(&all->changed, &all->lock);
+	if (wish == VCPUS_RUN) {
+		v->parked = false;
+		all->nr_parked--;
+		/* Cleared before the wish is looked at again: a kick that comes now is not lost. */
+		__atomic_store_n(&v->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
+	}
+	pthread_mutex_unlock(&all->lock);
+	return wish == VCPUS_RUN;
+}
+
+/* One KVM_RUN and what follows from it. */
+static void vcpu_run_once(struct vcpu *v)
+{
+	char why[96];
+
+	if (kvm_ioctl(v->fd, KVM_RUN, NULL) == 0) {
+		vcpu_serve_exit(v);
+		return;
+	}
+	if (errno == EINTR || errno == EAGAIN)
+		return; /* kicked, or an AP got its INIT */
+	snprintf(why, sizeof(why), "KVM_RUN failed: %s", strerror(errno));
+	vcpu_report(v, why);
+	v->all->cfg.owner.stop(v->all->cfg.owner.ctx, STOP_KVM_ERROR, 0);
+}
+
+static void *vcpu_main(void *arg)
+{
+	struct vcpu *v = arg;
+	char name[16];
+
+	snprintf(name, sizeof(name), "vcpu%u", v->index);
+	prctl(PR_SET_NAME, name); /* pthread_setname_np() would open a file for it */
+	while (vcpu_wait(v)) {
+		while (atomic_load(&v->all->wish) == VCPUS_RUN)
+			vcpu_run_once(v);
+		vcpu_complete_exit(v);
+	}
+	return NULL;
+}
+
+static int vcpu_start(struct vcpu *v, const pthread_attr_t *attr)
+{
+	int rc = pthread_create(&v->thread, attr, vcpu_main, v);
+
+	v->started = rc == 0;
+	return -rc;
+}
+
+int vcpus_start(struct vcpus *all, struct err *e)
+{
+	struct sigaction sa = { .sa_handler = on_kick }; /* no SA_RESTART: KVM_RUN is to end */
+	sigset_t mask, old;
+	pthread_attr_t attr;
+	int rc = 0;
+
+	sigaction(kick_signal(), &sa, NULL);
+	/* Signals to the process are main's; a vCPU takes its kick and its own faults. */
+	sigfillset(&mask);
+	sigdelset(&mask, kick_signal());
+	sigdelset(&mask, SIGSEGV);
+	sigdelset(&mask, SIGBUS);
+	sigdelset(&mask, SIGFPE);
+	sigdelset(&mask, SIGILL);
+	sigdelset(&mask, SIGABRT);
+	pthread_sigmask(SIG_SETMASK, &mask, &old);
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, MAX((size_t)VCPU_STACK_BYTES, (size_t)PTHREAD_STACK_MIN));
+	for (unsigned int i = 0; i < all->nr && rc == 0; i++)
+		rc = vcpu_start(&all->vcpu[i], &attr);
+	pthread_attr_destroy(&attr);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (rc < 0)
+		return err_sys(e, rc, "cannot start a thread for each of %u vCPUs", all->nr);
+	return 0;
+}
+
+void vcpus_resume(struct vcpus *all)
+{
+	vcpus_set_wish(all, VCPUS_RUN);
+}
+
+void vcpus_ask_park(struct vcpus *all)
+{
+	vcpus_set_wish(all, VCPUS_PARK);
+	for (unsigned int i = 0; i < all->nr; i++)
+		vcpu_kick(&all->vcpu[i]);
+}
+
+void vcpus_park(struct vcpus *all)
+{
+	vcpus_ask_park(all);
+	pthread_mutex_lock(&all->lock);
+	while (all->nr_parked < all->nr)
+		pthread_cond_wait(&all->changed, &all->lock);
+	pthread_mutex_unlock(&all->lock);
+}
