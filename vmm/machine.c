@@ -274,8 +274,10 @@ static void on_wake(void *ctx)
 		loop_stop(m->loop);
 		return;
 	}
-	if (why == STOP_TRIPLE_FAULT)
-		log_info("vcpu%d: triple fault; the machine is reset", m->value);
+	if (why == STOP_TRIPLE_FAULT && !m->told_triple_fault) {
+		m->told_triple_fault = true; /* a kernel that dies at once does it for ever */
+		log_info("vcpu%d: triple fault; the machine is reset (--no-reboot: report it and exit)", m->value);
+	}
 	pthread_mutex_lock(&m->stop_lock);
 	m->why = STOP_NONE;
 	pthread_mutex_unlock(&m->stop_lock);

@@ -80,6 +80,7 @@ struct machine {
 	pthread_mutex_t stop_lock;
 	enum stop_reason why;           /* guarded by stop_lock; STOP_NONE while running */
 	int value;                      /* guarded by stop_lock; of a debug exit, or the vCPU that failed */
+	bool told_triple_fault;         /* main thread */
 };
 
 /*
