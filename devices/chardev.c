@@ -50,7 +50,7 @@ static size_t room_locked(struct chardev *c, size_t want)
 		c->out_head += drop;
 		c->out_len -= drop;
 	}
-	if (c->out_head >= CHARDEV_OUT_BYTES / 2 || c->out_len == 0) {
+	if (c->out_head >= CHARDEV_OUT_BYTES / 2 || c->out_len == 0 || c->keep_newest) {
 		memmove(c->out, c->out + c->out_head, c->out_len);
 		c->out_head = 0;
 	}
@@ -73,7 +73,7 @@ size_t chardev_write(struct chardev *c, const uint8_t *bytes, size_t len)
 		c->was_full = true;
 	if (!c->flush_armed && n)
 		arm_locked(c, FLUSH_NS);
-	else if (c->out_len == FLUSH_NOW_BYTES)
+	else if (c->out_len >= FLUSH_NOW_BYTES && c->out_len - n < FLUSH_NOW_BYTES)
 		arm_locked(c, 0);
 	pthread_mutex_unlock(&c->lock);
 	return n;

@@ -32,7 +32,7 @@ struct chardev {
 	struct chardev_escape escape; /* stdio only */
 	struct chardev_user user;     /* set before vCPUs run */
 
-	int in_fd, out_fd;            /* owned; may be equal; -1: nobody there. Loop thread only */
+	int in_fd, out_fd;            /* owned; never equal; -1: nobody there. Loop thread only */
 	int listen_fd;                /* owned; socket only */
 	bool out_waits;               /* loop thread: EPOLLOUT is awaited */
 	bool in_polled;               /* loop thread: input that epoll cannot wait for (a file) */

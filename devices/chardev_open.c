@@ -28,11 +28,16 @@ static void arm(struct chardev *c, uint64_t delay_ns)
 
 void chardev_pause_input(struct chardev *c)
 {
+	bool full;
+
 	pthread_mutex_lock(&c->lock);
-	c->in_wanted = c->in_len == sizeof(c->in);
+	full = c->in_len == sizeof(c->in);
+	c->in_wanted = full; /* from here on chardev_read() resumes */
 	pthread_mutex_unlock(&c->lock);
-	if (c->in_polled || c->in_paused)
-		return;
+	if (!full && c->in_polled)
+		arm(c, 0);
+	if (!full || c->in_polled || c->in_paused)
+		return; /* the device made room meanwhile, and nobody else would resume */
 	c->in_paused = true;
 	loop_del(c->loop, &c->in_source);
 }
@@ -125,13 +130,18 @@ static int open_pty(struct chardev *c, struct err *e)
 {
 	struct termios tio;
 	char name[64];
+	int other_side;
 
-	c->out_fd = c->in_fd = posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+	c->in_fd = posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
 	if (c->in_fd < 0 || grantpt(c->in_fd) < 0 || unlockpt(c->in_fd) < 0 ||
-	    ptsname_r(c->in_fd, name, sizeof(name)) != 0 || tcgetattr(c->in_fd, &tio) < 0)
+	    ptsname_r(c->in_fd, name, sizeof(name)) != 0 || tcgetattr(c->in_fd, &tio) < 0 ||
+	    (c->out_fd = fcntl(c->in_fd, F_DUPFD_CLOEXEC, 3)) < 0) /* each source needs its own, epoll_ctl(2) */
 		return err_sys(e, -errno, "%s: cannot make a pseudo-terminal", c->label);
 	cfmakeraw(&tio);
 	(void)tcsetattr(c->in_fd, TCSANOW, &tio); /* a cooked one would work, if badly */
+	other_side = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC);
+	if (other_side >= 0)
+		close(other_side); /* the kernel says POLLHUP only after a first close */
 	c->path = strdup(name);
 	if (!c->path)
 		return err_set(e, -ENOMEM, "out of memory");
@@ -147,10 +157,19 @@ static void client_arrives(void *ctx, uint32_t events)
 	int fd = accept4(c->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	(void)events;
+	if (fd < 0 && (errno == EMFILE || errno == ENFILE)) { /* it would stay ready for ever */
+		loop_del(c->loop, &c->listen_source);
+		log_warn("%s: no file descriptor is free, so %s takes no more connections", c->label, c->path);
+	}
 	if (fd < 0)
 		return; /* it left again */
+	c->in_fd = fcntl(fd, F_DUPFD_CLOEXEC, 3); /* each source needs its own, epoll_ctl(2) */
+	if (c->in_fd < 0) {
+		close(fd);
+		return;
+	}
 	loop_del(c->loop, &c->listen_source); /* one at a time; the next waits in the backlog */
-	c->in_fd = c->out_fd = fd;
+	c->out_fd = fd;
 	c->out_source.fd = fd;
 	chardev_resume_input(c);
 	arm(c, 0);
@@ -165,6 +184,7 @@ void chardev_hang_up(struct chardev *c)
 	if (!c->in_paused)
 		loop_del(c->loop, &c->in_source);
 	close(c->out_fd);
+	close(c->in_fd);
 	c->in_fd = c->out_fd = -1;
 	c->out_waits = c->in_paused = false;
 	pthread_mutex_lock(&c->lock);
@@ -178,9 +198,14 @@ void chardev_hang_up(struct chardev *c)
 /* A socket file that nobody listens at is a leftover. Returns 0 when it is gone, or -EADDRINUSE. */
 static int remove_stale(const struct sockaddr_un *addr)
 {
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct stat st;
 	bool stale;
+	int fd;
 
+	/* Connecting to a file which is no socket is refused, too: never unlink what is the user's. */
+	if (lstat(addr->sun_path, &st) < 0 || !S_ISSOCK(st.st_mode))
+		return -EADDRINUSE;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
 	stale = connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) < 0 && errno == ECONNREFUSED;
@@ -242,11 +267,17 @@ int chardev_open(struct chardev *c, struct err *e)
 
 void chardev_close(struct chardev *c)
 {
-	if (c->out_fd >= 0)
+	/* Closing alone would not do: standard input is open elsewhere, too, and epoll would go on looking. */
+	if (c->out_fd >= 0) {
+		loop_del(c->loop, &c->out_source);
 		close(c->out_fd);
-	if (c->in_fd >= 0 && c->in_fd != c->out_fd)
+	}
+	if (c->in_fd >= 0) {
+		loop_del(c->loop, &c->in_source);
 		close(c->in_fd);
+	}
 	if (c->listen_fd >= 0) {
+		loop_del(c->loop, &c->listen_source);
 		close(c->listen_fd);
 		unlink(c->path);
 	}
