@@ -21,7 +21,7 @@ struct bus_window {
 
 struct bus {
 	const char *name;         /* "port" or "address" */
-	uint64_t limit;           /* windows end at or below it; 0: 2^64 */
+	uint64_t limit;           /* windows end at or below it; 0: 2^64 - 1 */
 	pthread_rwlock_t lock;    /* held for look-up and change only, never while a device is called */
 	unsigned int nr_windows;  /* guarded by lock */
 	struct bus_window *window; /* owned; guarded by lock; by rising base, disjoint */

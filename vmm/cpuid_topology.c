@@ -95,14 +95,12 @@ static int build_leaf_1f(struct cpuid_table *table, const struct topology *t)
 
 	cpuid_drop(table, 0x1f);
 	for (unsigned int i = 0; i < ARRAY_SIZE(domain); i++) {
-		unsigned int next = i + 1;
+		/* The next level may be absent: then it has the shift and the size of the one behind it. */
+		enum topo_level next = domain[i].level + 1;
 
 		if (domain[i].level > TOPO_CORE && t->count[domain[i].level] == 1)
 			continue;
-		while (next < ARRAY_SIZE(domain) && domain[next].level > TOPO_CORE &&
-		       t->count[domain[next].level] == 1)
-			next++;
-		if (add_level(table, 0x1f, sub++, domain[i].type, t->shift[next], topology_cpus_in(t, (enum topo_level)next)))
+		if (add_level(table, 0x1f, sub++, domain[i].type, t->shift[next], topology_cpus_in(t, next)))
 			return -ENOSPC;
 	}
 	return add_level(table, 0x1f, sub, 0, 0, 0);

@@ -146,7 +146,8 @@ END_TEST
 
 START_TEST(uuid_is_read_in_the_order_it_is_written)
 {
-	const uint8_t want[16] = { 0x00, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff };
+	const uint8_t want[16] = { 0x00, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77,
+				   0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff };
 
 	ck_assert_int_eq(parse(ARGS(K, "--uuid", "00112233-4455-6677-8899-AABBccddeeff")), 0);
 	ck_assert_mem_eq(o.uuid, want, 16);
@@ -204,7 +205,8 @@ static const struct {
 	{ ARGS(K, "--cpus", "0"), "--cpus 0: expected a number from 1 to 4096" },
 	{ ARGS(K, "--cpus", "4097"), "--cpus 4097: expected a number from 1 to 4096" },
 	{ ARGS(K, "--cpus", "four"), "--cpus four: expected a number from 1 to 4096" },
-	{ ARGS(K, "--cpus", "4,socket=2"), "--cpus: unknown key 'socket'; known are max=, sockets=, dies=, modules=, cores=, threads=" },
+	{ ARGS(K, "--cpus", "4,socket=2"),
+	  "--cpus: unknown key 'socket'; known are max=, sockets=, dies=, modules=, cores=, threads=" },
 	{ ARGS(K, "--cpus", "4,sockets=0"), "--cpus: sockets=0: expected a number from 1 to 4096" },
 	{ ARGS(K, "--cpus", "4,sockets"), "--cpus: sockets needs a value: sockets=N" },
 	{ ARGS(K, "--cpus", "4,sockets=2,sockets=2"), "--cpus: sockets is there twice" },
@@ -220,7 +222,8 @@ static const struct {
 	{ ARGS(K, "--serial", "unix:"), "--serial unix:: expected a path after the colon" },
 	{ ARGS(K, "--serial", "pty:/x"), "--serial pty:/x: expected stdio" },
 	{ ARGS(K, "--serial", "stdio2"), "--serial stdio2: expected stdio" },
-	{ ARGS(K, "--serial", "stdio", "--serial", "stdio"), "--serial stdio is there 2 times; only one serial port can have the terminal" },
+	{ ARGS(K, "--serial", "stdio", "--serial", "stdio"),
+	  "--serial stdio is there 2 times; only one serial port can have the terminal" },
 	{ ARGS(K, "--serial", "pty", "--serial", "pty", "--serial", "pty", "--serial", "pty", "--serial", "pty"),
 	  "--serial: a machine has at most 4 serial ports" },
 	{ ARGS(K, "--no-reboot=yes"), "--no-reboot takes no value" },

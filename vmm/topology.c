@@ -60,6 +60,7 @@ static int refuse_product(const struct topology_spec *spec, const unsigned int c
 {
 	unsigned int fit[NR_TOPO_LEVELS];
 	char asked[96], cores[96], all[96];
+	unsigned int cpus = spec->cpus ? spec->cpus : max;
 	uint64_t others;
 
 	memcpy(fit, count, sizeof(fit));
@@ -71,12 +72,12 @@ static int refuse_product(const struct topology_spec *spec, const unsigned int c
 	if (fit[TOPO_CORE]) {
 		shape_text(cores, sizeof(cores), fit);
 		return err_usage(e, "--cpus %u: %s makes %llu processors, not %u; %s makes %u, and %s fits --cpus %llu",
-				 spec->cpus, asked, (unsigned long long)product(count), max, cores, max, all,
+				 cpus, asked, (unsigned long long)product(count), max, cores, max, all,
 				 (unsigned long long)product(count));
 	}
 	return err_usage(e, "--cpus %u: %s makes %llu processors, not %u; sockets=1,cores=%u,threads=1 makes %u, and %s "
 			 "fits --cpus %llu",
-			 spec->cpus, asked, (unsigned long long)product(count), max, max, max, all,
+			 cpus, asked, (unsigned long long)product(count), max, max, max, all,
 			 (unsigned long long)product(count));
 }
 

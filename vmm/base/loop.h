@@ -43,7 +43,7 @@ void loop_fini(struct loop *l);
 /* Serve until loop_stop(). Returns 0, or a negative errno if waiting itself fails. */
 MUST_CHECK int loop_run(struct loop *l);
 
-/* Make loop_run() return soon. Any thread, and signal handlers. */
+/* Make loop_run() return soon: the present one, or when none runs the next. Any thread, and signal handlers. */
 void loop_stop(struct loop *l);
 
 /* Have on_wake called soon on the loop's thread; several calls may merge into one. Any thread. */
