@@ -1,6 +1,6 @@
 /*
  * The DSDT in AML. Devices that report themselves (PCI) are not here, nor is the power button, which is
- * fixed hardware (ACPI 6.5, 4.8.3.1.1). Interrupts of PCI are hard-wired to the IOAPIC: there are no link
+ * fixed hardware (ACPI 6.5, 4.8.2.2.1.1). Interrupts of PCI are hard-wired to the IOAPIC: there are no link
  * devices, so that a guest that uses the 8259s alone has PCI devices with MSI only.
  */
 #include "firmware/acpi_dsdt.h"
@@ -46,7 +46,7 @@ static void put_cpus(const struct platform *p, struct buf *b)
 	}
 }
 
-/* What the root bridge takes for itself and passes on (PCI Firmware 3.3, 4.1.3; ACPI 6.5, 6.2.2). */
+/* What the root bridge takes for itself and passes on (6.2.2). */
 static void put_pci_resources(const struct platform *p, struct buf *b)
 {
 	size_t resources;
@@ -95,7 +95,7 @@ static void put_osc_byte(struct buf *b, unsigned int index)
 	aml_put_no_target(b);
 }
 
-/* Arg3 [0] |= bits: what is wrong with the request (ACPI 6.5, 6.2.11.1). */
+/* Arg3 [0] |= bits: what is wrong with the request (6.2.11). */
 static void put_osc_status(struct buf *b, unsigned int bits)
 {
 	aml_put_op(b, AML_OR);

@@ -20,11 +20,11 @@ void aml_put_path(struct buf *b, const char *path);
 void aml_put_integer(struct buf *b, uint64_t v);
 void aml_put_string(struct buf *b, const char *s);
 
-/* "PNP0A08" as the integer that _HID wants: three capital letters, four hex digits (19.6.37). */
+/* "PNP0A08" as the integer that _HID wants: three capital letters, four hex digits (19.6, EISAID). */
 void aml_put_eisaid(struct buf *b, const char *id);
 
 /*
- * A universally unique id, as text of 36 characters, as the buffer that ToUUID() makes (19.6.142): 16
+ * A universally unique id, as text of 36 characters, as the buffer that ToUUID() makes (19.6): 16
  * bytes with the first three groups little-endian.
  */
 void aml_put_uuid(struct buf *b, const char *text);

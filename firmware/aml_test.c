@@ -82,7 +82,7 @@ START_TEST(eisaid_is_compressed)
 }
 END_TEST
 
-/* ACPI 6.5, 19.6.142: aabbccdd-eeff-gghh-iijj-kkllmmnnoopp becomes dd cc bb aa ff ee hh gg ii jj ... */
+/* ACPI 6.5, 19.6, ToUUID: aabbccdd-eeff-gghh-iijj-kkllmmnnoopp becomes dd cc bb aa ff ee hh gg ii jj ... */
 START_TEST(uuid_is_mixed_endian)
 {
 	struct buf b = { 0 };

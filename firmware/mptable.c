@@ -14,7 +14,7 @@ enum { POINTER_BYTES = 16, HEADER_BYTES = 44, NR_ISA_IRQS = 16, NR_PCI_SLOTS = 3
 /* Types of entries, by which the table is sorted (table 4-3). */
 enum { ENTRY_CPU, ENTRY_BUS, ENTRY_IOAPIC, ENTRY_IO_INT, ENTRY_LOCAL_INT };
 
-/* What an interrupt is (table 4-10), and its flags: polarity [1:0], trigger [3:2]; 0 is the bus's own way. */
+/* What an interrupt is (tables 4-10 and 4-11), and its flags: polarity [1:0], trigger [3:2]; 0 is the bus's own way. */
 enum { INT_VECTORED = 0, INT_NMI = 1, INT_EXTINT = 3 };
 enum { FLAGS_BUS = 0, FLAGS_LEVEL_HIGH = 0xd };
 

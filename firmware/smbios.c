@@ -15,7 +15,7 @@
 enum { ENTRY64_BYTES = 24, ENTRY32_BYTES = 31, ENTRY32_OFF = 32 };
 
 /* Memory devices are made as large as is needed to have at most this many. */
-enum { MAX_DIMMS = 64 };
+enum { MAX_DIMMS = 16 };
 #define DIMM_BYTES (16 * GIB)
 
 /* 7.1. The release date is the format's, not the build's: equal versions make equal tables. */
@@ -142,21 +142,21 @@ static void memory_mapped_put(struct smbios *s, uint16_t array, unsigned int nr_
 	smbios_end(s);
 }
 
-/* Where RAM below limit ends, whoever uses it; 0 when there is none. */
-static uint64_t ram_end(const struct platform *p, uint64_t from, uint64_t limit)
+/* RAM from 4 GiB up. What is not there is below, in one piece: the map's reserved ranges are RAM as well. */
+static uint64_t high_ram(const struct platform *p)
 {
-	uint64_t end = 0;
+	uint64_t bytes = 0;
 
 	for (unsigned int i = 0; i < p->nr_map; i++)
-		if (p->map[i].type != MEM_RESERVED && p->map[i].start >= from && p->map[i].start < limit)
-			end = MAX(end, p->map[i].start + p->map[i].len);
-	return end;
+		if (p->map[i].type == MEM_RAM && p->map[i].start >= MAP_HIGH_RAM_BASE)
+			bytes += p->map[i].len;
+	return MIN(bytes, p->ram_bytes);
 }
 
 static void memory_put(struct smbios *s)
 {
 	const struct platform *p = s->p;
-	uint64_t low = ram_end(p, 0, MAP_HIGH_RAM_BASE), high = ram_end(p, MAP_HIGH_RAM_BASE, UINT64_MAX);
+	uint64_t high = high_ram(p), low = p->ram_bytes - high;
 	uint64_t dimm = DIMM_BYTES, left = p->ram_bytes;
 	unsigned int nr;
 	uint16_t array;
@@ -172,7 +172,7 @@ static void memory_put(struct smbios *s)
 	if (low)
 		memory_mapped_put(s, array, nr, 0, low);
 	if (high)
-		memory_mapped_put(s, array, nr, MAP_HIGH_RAM_BASE, high - MAP_HIGH_RAM_BASE);
+		memory_mapped_put(s, array, nr, MAP_HIGH_RAM_BASE, high);
 }
 
 /* 7.33: no error at the last boot. */
@@ -218,6 +218,14 @@ static void entry32_fill(uint8_t *entry, uint64_t base, size_t len, const struct
 	entry[30] = 0x33;
 	entry[21] = tables_checksum(entry + 16, ENTRY32_BYTES - 16);
 	entry[4] = tables_checksum(entry, ENTRY32_BYTES);
+}
+
+size_t smbios_size_max(const struct platform *p)
+{
+	/* A socket has 130 bytes of type 4 and at most 8 times 48 of type 7; 16 DIMMs take 2 KiB. */
+	size_t strings = strlen(p->name ? p->name : "") + 3 * strlen(p->version ? p->version : "");
+
+	return align_up(4 * KIB + p->topo->count[TOPO_PACKAGE] * KIB + strings, 4 * KIB);
 }
 
 int smbios_build(const struct platform *p, uint64_t base, struct buf *out, uint8_t entry[SMBIOS_ENTRY_BYTES],

@@ -19,6 +19,7 @@ static const struct rig_shape shapes[] = {
 struct table {
 	struct rig r;
 	uint8_t entry[SMBIOS_ENTRY_BYTES];
+	char name[2048];
 };
 
 static uint8_t sum(const uint8_t *p, size_t len)
@@ -138,6 +139,26 @@ START_TEST(structures_of_any_shape_add_up)
 	ck_assert_uint_eq(find(&t, 127, 0) + 6 - t.r.out.data, t.r.out.len);
 	ck_assert(t.entry[32] == 0 || get_le16(t.entry + 32 + 28) == nr);
 	ck_assert(t.entry[32] == 0 || get_le16(t.entry + 32 + 8) == largest);
+	rig_fini(&t.r);
+}
+END_TEST
+
+START_TEST(table_of_any_shape_stays_below_the_bound)
+{
+	struct table t;
+
+	rig_init(&t.r, shapes[_i]);
+	t.r.topo.nr_caches = TOPO_MAX_CACHES;
+	memcpy(t.r.topo.cache + 4, t.r.topo.cache, 4 * sizeof(t.r.topo.cache[0]));
+	t.r.p.ram_bytes = 256 * GIB; /* the most DIMMs */
+	memset(t.r.p.cpu_brand, 'B', sizeof(t.r.p.cpu_brand) - 1);
+	memset(t.name, 'N', sizeof(t.name) - 1);
+	t.name[sizeof(t.name) - 1] = '\0';
+	t.r.p.name = t.name;
+	t.r.p.version = t.name;
+	table_build(&t, BASE);
+	ck_assert_uint_le(t.r.out.len, smbios_size_max(&t.r.p));
+	ck_assert_uint_eq(smbios_size_max(&t.r.p) % 4096, 0);
 	rig_fini(&t.r);
 }
 END_TEST
@@ -306,16 +327,16 @@ END_TEST
 static const struct {
 	uint64_t ram;
 	unsigned int nr;
-	uint16_t size;    /* of the first, 7.18.2 */
-	uint32_t ext;     /* 7.18.5 */
+	uint16_t size;    /* of the first, 7.18: MiB */
+	uint32_t ext;     /* extended size */
 	uint32_t last_mb; /* of the last */
 } dimms[] = {
 	{ 128 * MIB, 1, 128, 0, 128 },
 	{ 16 * GIB, 1, 16384, 0, 16384 },
 	{ 16 * GIB + 512 * MIB, 2, 16384, 0, 512 },
-	{ 1024 * GIB, 64, 16384, 0, 16384 },
-	{ 1025 * GIB, 33, 0x7fff, 32768, 1024 },
-	{ 12288 * GIB, 48, 0x7fff, 262144, 262144 },
+	{ 256 * GIB, 16, 16384, 0, 16384 },
+	{ 257 * GIB, 9, 0x7fff, 32768, 1024 },
+	{ 12288 * GIB, 12, 0x7fff, 1048576, 1048576 },
 };
 
 START_TEST(memory_devices_add_up_to_all_ram)
@@ -389,7 +410,7 @@ START_TEST(mapped_addresses_beyond_4_tib_move_to_the_wide_fields)
 	struct table t;
 
 	rig_init_flat(&t.r, 1);
-	t.r.p.ram_bytes = 5120 * GIB;
+	t.r.p.ram_bytes = 5122 * GIB;
 	t.r.p.map[3] = (struct mem_range){ 4 * GIB, 5120 * GIB, MEM_RAM };
 	table_build(&t, BASE);
 	m = find(&t, 19, 1);
@@ -428,8 +449,8 @@ enum { DUMP_TABLE = 32 }; /* where dmidecode --dump-bin puts the table: base is 
 
 static void check_dmidecode(struct table *t, const uint8_t *entry)
 {
-	static const char *const complaint[] = { "rong", "nvalid", "<BAD", "<OUT OF SPEC", "roken", "runcat", "nexpected",
-						 "Bad" };
+	static const char *const complaint[] = { "rong", "nvalid",  "<BAD",     "<OUT OF SPEC",
+						 "roken", "runcat", "nexpected", "Bad" };
 	struct buf file = { 0 }, log = { 0 };
 
 	buf_put(&file, entry, DUMP_TABLE);
@@ -476,6 +497,7 @@ static void add_unit_tests(TCase *tc)
 	tcase_add_test(tc, entry_points_have_anchors_and_checksums);
 	tcase_add_test(tc, table_beyond_64_kib_has_no_32_bit_entry_point);
 	tcase_add_loop_test(tc, structures_of_any_shape_add_up, 0, ARRAY_SIZE(shapes));
+	tcase_add_loop_test(tc, table_of_any_shape_stays_below_the_bound, 0, ARRAY_SIZE(shapes));
 	tcase_add_test(tc, uuid_is_little_endian_in_its_first_groups);
 	tcase_add_test(tc, strings_name_maker_version_and_machine);
 	tcase_add_test(tc, missing_strings_are_not_specified);

@@ -31,7 +31,7 @@ int tables_plan(struct tables *t, struct platform *p, const struct memory *mem, 
 
 	t->rsdp = RSDP_AT;
 	t->acpi_bytes = acpi_size_max(p);
-	t->smbios_bytes = align_up(4096 + 1024ull * p->topo->count[TOPO_PACKAGE], 4096);
+	t->smbios_bytes = smbios_size_max(p);
 	if (t->acpi_bytes + t->smbios_bytes <= SMBIOS_AT - TABLES_AT) {
 		t->acpi_base = TABLES_AT;
 	} else {
