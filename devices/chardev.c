@@ -91,10 +91,17 @@ bool chardev_has_room(struct chardev *c)
 	return room;
 }
 
+/* write(2), without waiting. A piece is at most PIPE_BUF, which fits where poll() says that something does. */
 static ssize_t write_some(struct chardev *c, const uint8_t *bytes, size_t len)
 {
-	if (c->kind == CHARDEV_UNIX)
+	struct pollfd p = { .fd = c->out_fd, .events = POLLOUT };
+
+	if (c->out_socket)
 		return send(c->out_fd, bytes, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (c->out_blocks && poll(&p, 1, 0) == 0) {
+		errno = EAGAIN;
+		return -1;
+	}
 	return write(c->out_fd, bytes, len);
 }
 
@@ -200,6 +207,7 @@ static bool reader_is_there(struct chardev *c)
 
 static void flush(struct chardev *c)
 {
+	unsigned int pieces = CHARDEV_OUT_BYTES / WRITE_BYTES; /* others want the loop as well */
 	bool there = reader_is_there(c);
 	ssize_t n;
 
@@ -215,12 +223,17 @@ static void flush(struct chardev *c)
 		tell_room(c);
 		return;
 	}
-	while ((n = write_piece(c)) > 0)
+	while ((n = write_piece(c)) > 0 && --pieces)
 		c->warned = false;
-	if (n == 0 || n == -EAGAIN)
+	if (n > 0) {
+		pthread_mutex_lock(&c->lock);
+		arm_locked(c, 0);
+		pthread_mutex_unlock(&c->lock);
+	} else if (n == 0 || n == -EAGAIN) {
 		wait_for_out(c, n == -EAGAIN);
-	else
+	} else {
 		write_failed(c, (int)-n);
+	}
 	tell_room(c);
 }
 

@@ -34,6 +34,7 @@ struct chardev {
 
 	int in_fd, out_fd;            /* owned; never equal; -1: nobody there. Loop thread only */
 	int listen_fd;                /* owned; socket only */
+	bool out_socket, out_blocks;  /* loop thread: how out_fd is to be written to without waiting */
 	bool out_waits;               /* loop thread: EPOLLOUT is awaited */
 	bool in_polled;               /* loop thread: input that epoll cannot wait for (a file) */
 	bool in_paused;               /* loop thread: epoll does not look at in_fd */

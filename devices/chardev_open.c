@@ -17,6 +17,7 @@
 #include "vmm/base/log.h"
 
 #define POLL_NOW_NS 1000000ull
+#define RETRY_NS    1000000000ull
 
 static void arm(struct chardev *c, uint64_t delay_ns)
 {
@@ -61,16 +62,26 @@ void chardev_resume_input(struct chardev *c)
 	}
 }
 
+/* Do not look at input; the flush timer tries again. */
+static void chardev_pause_until(struct chardev *c, uint64_t delay_ns)
+{
+	c->in_paused = true;
+	loop_del(c->loop, &c->in_source);
+	arm(c, delay_ns);
+}
+
 void chardev_input_ended(struct chardev *c)
 {
 	if (c->kind == CHARDEV_UNIX) {
 		chardev_hang_up(c);
 		return;
 	}
-	if (c->kind == CHARDEV_PTY) { /* until somebody opens it again; the flush timer looks */
-		c->in_paused = true;
-		loop_del(c->loop, &c->in_source);
-		arm(c, POLL_NOW_NS);
+	if (c->kind == CHARDEV_PTY) { /* until somebody opens it again */
+		chardev_pause_until(c, POLL_NOW_NS);
+		return;
+	}
+	if (isatty(c->in_fd) && tcgetpgrp(c->in_fd) != getpgrp()) { /* EIO: in the background; fg ends that */
+		chardev_pause_until(c, RETRY_NS);
 		return;
 	}
 	if (!c->in_polled && !c->in_paused)
@@ -85,19 +96,25 @@ void chardev_input_ended(struct chardev *c)
  * the shell and others share, so terminals and pipes are opened anew. Files are not: they do not block,
  * and a second description would begin at offset 0.
  */
-static int open_stdout(void)
+static int open_stdout(struct chardev *c)
 {
 	struct stat st;
 	int fd = -1;
 
-	if (fstat(STDOUT_FILENO, &st) == 0 && (S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode)))
+	if (fstat(STDOUT_FILENO, &st) < 0)
+		return -1;
+	c->out_socket = S_ISSOCK(st.st_mode);
+	if (S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode))
 		fd = open("/proc/self/fd/1", O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
-	return fd >= 0 ? fd : fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+	if (fd >= 0)
+		return fd;
+	c->out_blocks = !S_ISREG(st.st_mode); /* somebody else's terminal, perhaps, after su */
+	return fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
 }
 
 static int open_stdio(struct chardev *c, struct err *e)
 {
-	c->out_fd = open_stdout();
+	c->out_fd = open_stdout(c);
 	if (c->out_fd < 0)
 		return err_sys(e, -errno, "%s: cannot use standard output", c->label);
 	/* In the background, reading the terminal would stop us (SIGTTIN). */
@@ -170,6 +187,7 @@ static void client_arrives(void *ctx, uint32_t events)
 	}
 	loop_del(c->loop, &c->listen_source); /* one at a time; the next waits in the backlog */
 	c->out_fd = fd;
+	c->out_socket = true;
 	c->out_source.fd = fd;
 	chardev_resume_input(c);
 	arm(c, 0);

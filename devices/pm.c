@@ -57,13 +57,15 @@ static void timer_catch_up_locked(struct pm *p)
 
 static void timer_schedule_locked(struct pm *p)
 {
-	uint64_t left;
+	uint64_t at, now, left;
 
 	if (!(p->enable & TMR) || (p->status & TMR)) {
 		loop_timer_disarm(&p->timer);
 		return;
 	}
-	left = ((p->timer_half + 1) << (PM_TMR_BITS - 1)) - timer_ticks_locked(p);
+	at = (p->timer_half + 1) << (PM_TMR_BITS - 1);
+	now = timer_ticks_locked(p);
+	left = at > now ? at - now : 0; /* the bit may have changed a moment ago */
 	/* Rounded up: when it expires the bit has changed. */
 	loop_timer_arm(&p->timer, left / PM_HZ * NS_PER_S + (left % PM_HZ * NS_PER_S + PM_HZ - 1) / PM_HZ);
 }

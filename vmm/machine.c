@@ -221,10 +221,17 @@ void machine_fini(struct machine *m)
 	pthread_mutex_destroy(&m->stop_lock);
 }
 
+/* Does the machine go on after this? */
+static bool is_reset(const struct machine *m, enum stop_reason why)
+{
+	return (why == STOP_RESET || why == STOP_TRIPLE_FAULT) && !m->opts->no_reboot;
+}
+
 void machine_stop(struct machine *m, enum stop_reason why, int value)
 {
 	pthread_mutex_lock(&m->stop_lock);
-	if (m->why == STOP_NONE) {
+	/* The first reason counts, but an end must not be lost to a reset that came just before it. */
+	if (m->why == STOP_NONE || (is_reset(m, m->why) && !is_reset(m, why))) {
 		m->why = why;
 		m->value = value;
 	}
@@ -252,11 +259,6 @@ static int machine_reset(struct machine *m, struct err *e)
 	return rc < 0 ? rc : firmware_run(m, e);
 }
 
-static bool is_reset(const struct machine *m, enum stop_reason why)
-{
-	return (why == STOP_RESET || why == STOP_TRIPLE_FAULT) && !m->opts->no_reboot;
-}
-
 /* Somebody called machine_stop(), or loop_wake() for no reason. */
 static void on_wake(void *ctx)
 {
@@ -270,6 +272,11 @@ static void on_wake(void *ctx)
 	if (why == STOP_NONE)
 		return;
 	vcpus_park(&m->vcpus);
+	pthread_mutex_lock(&m->stop_lock);
+	why = m->why; /* until they were parked, a vCPU could turn a reset into an end */
+	if (is_reset(m, why))
+		m->why = STOP_NONE;
+	pthread_mutex_unlock(&m->stop_lock);
 	if (!is_reset(m, why)) {
 		loop_stop(m->loop);
 		return;
@@ -278,9 +285,6 @@ static void on_wake(void *ctx)
 		m->told_triple_fault = true; /* a kernel that dies at once does it for ever */
 		log_info("vcpu%d: triple fault; the machine is reset (--no-reboot: report it and exit)", m->value);
 	}
-	pthread_mutex_lock(&m->stop_lock);
-	m->why = STOP_NONE;
-	pthread_mutex_unlock(&m->stop_lock);
 	if (machine_reset(m, &e) < 0) {
 		log_error("the reset failed: %s", e.text);
 		machine_stop(m, STOP_HOST_ERROR, 0);
@@ -298,8 +302,10 @@ int machine_run(struct machine *m, enum stop_reason *why, int *value, struct err
 	m->loop->on_wake = on_wake;
 	m->loop->wake_ctx = m;
 	vcpus_resume(&m->vcpus); /* first, so that no thread begins by waiting */
-	if ((rc = vcpus_start(&m->vcpus, e)) < 0)
+	if ((rc = vcpus_start(&m->vcpus, e)) < 0) {
+		vcpus_park(&m->vcpus); /* those that did start */
 		return rc;
+	}
 	rc = loop_run(m->loop);
 	vcpus_park(&m->vcpus);
 	if (rc < 0)

@@ -107,7 +107,7 @@ MUST_CHECK int machine_check(struct machine *m, const struct run_options *opts, 
  */
 MUST_CHECK int machine_run(struct machine *m, enum stop_reason *why, int *value, struct err *e);
 
-/* End or reset the machine; the first reason given wins. Any thread, vCPU threads too. */
+/* End or reset the machine; the first reason wins, and an end wins over a reset. Any thread, vCPU threads too. */
 void machine_stop(struct machine *m, enum stop_reason why, int value);
 
 /* Press the power button. Returns whether the guest listens to it now. Any thread. */

@@ -71,15 +71,21 @@ static void signal_arrived(void *ctx, uint32_t events)
 
 static int signals_init(struct run *r, struct err *e)
 {
+	static const int requests[] = { SIGTERM, SIGINT, SIGHUP };
 	sigset_t set;
 	int rc;
 
 	signal(SIGPIPE, SIG_IGN); /* writes say EPIPE */
 	signal(SIGXFSZ, SIG_IGN); /* and EFBIG */
+	signal(SIGTTIN, SIG_IGN); /* reading the terminal in the background says EIO, and nobody is stopped */
 	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGHUP);
+	for (size_t i = 0; i < ARRAY_SIZE(requests); i++) {
+		struct sigaction was;
+
+		/* nohup, or a shell that put us into the background: what is ignored stays so. */
+		if (sigaction(requests[i], NULL, &was) == 0 && was.sa_handler != SIG_IGN)
+			sigaddset(&set, requests[i]);
+	}
 	sigaddset(&set, SIGTSTP);
 	sigaddset(&set, SIGCONT);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);

@@ -25,7 +25,7 @@ void terminal_restore(void)
 	log_set_raw_terminal(false);
 }
 
-/* A fault of ours: restore, then die of the same signal as if there were no handler. */
+/* A fault of ours, or a signal that nobody handles: restore, then die of the same signal as if there were no handler. */
 static void on_fault(int sig)
 {
 	terminal_restore();
@@ -46,7 +46,8 @@ static void enter_raw(void)
 
 void terminal_make_raw(void)
 {
-	static const int fatal[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT };
+	static const int fatal[] = { SIGSEGV, SIGBUS,  SIGILL,  SIGFPE,    SIGABRT, SIGQUIT,
+				     SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGXCPU };
 	struct sigaction sa = { .sa_handler = on_fault, .sa_flags = SA_RESETHAND | SA_NODEFER };
 
 	if (!isatty(STDIN_FILENO) || tcgetpgrp(STDIN_FILENO) != getpgrp() || tcgetattr(STDIN_FILENO, &saved) < 0)

@@ -16,6 +16,9 @@
 /* What a vCPU thread needs: our exit handlers are shallow. glibc adds its own guard page. */
 enum { VCPU_STACK_BYTES = 128 << 10 };
 
+/* Exits that one instruction can make, as an upper bound. */
+enum { MAX_PARTS = 64 };
+
 static int kick_signal(void)
 {
 	return SIGRTMIN;
@@ -78,7 +81,7 @@ static void vcpus_set_wish(struct vcpus *all, enum vcpu_wish wish)
 
 static void vcpu_kick(struct vcpu *v)
 {
-	if (!v->started || pthread_equal(v->thread, pthread_self()))
+	if (!atomic_load(&v->started) || pthread_equal(v->thread, pthread_self()))
 		return; /* a vCPU that asks looks at the wish itself, before it enters the guest */
 	__atomic_store_n(&v->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
 	pthread_kill(v->thread, kick_signal());
@@ -114,7 +117,9 @@ void vcpus_fini(struct vcpus *all)
 static void vcpu_complete_exit(struct vcpu *v)
 {
 	__atomic_store_n(&v->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
-	(void)kvm_ioctl(v->fd, KVM_RUN, NULL); /* -EINTR by design */
+	/* -EINTR by design; 0 says that the access has another part, as one that crosses a page. */
+	for (int i = 0; i < MAX_PARTS && kvm_ioctl(v->fd, KVM_RUN, NULL) == 0; i++)
+		vcpu_serve_exit(v);
 }
 
 /* Stay until the guest may run. Returns false when the thread is to end. */
@@ -176,7 +181,7 @@ static int vcpu_start(struct vcpu *v, const pthread_attr_t *attr)
 {
 	int rc = pthread_create(&v->thread, attr, vcpu_main, v);
 
-	v->started = rc == 0;
+	atomic_store(&v->started, rc == 0); /* v->thread is written: others may kick it now */
 	return -rc;
 }
 

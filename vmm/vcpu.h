@@ -28,7 +28,7 @@ struct vcpu {
 	int fd;                       /* owned */
 	struct kvm_run *run;          /* owned mapping, shared with the kernel */
 	pthread_t thread;
-	bool started;                 /* main thread only */
+	atomic_bool started;          /* thread is there; written by the main thread */
 	bool parked;                  /* guarded by all->lock */
 };
 

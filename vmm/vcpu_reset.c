@@ -1,7 +1,7 @@
 /*
  * Processors after power-on. What that state is depends on KVM, the host and the CPUID table, so it is not
- * written down here: at the first reset we ask a virtual machine that has never run. A guest which never
- * resets pays nothing for it.
+ * written down here: each reset asks a virtual machine that has never run. A guest which never resets pays
+ * nothing for it.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -38,6 +38,22 @@ struct fresh {
 	size_t xsave_bytes;
 };
 
+/* MSRs which KVM keeps and does not list: MTRRs and machine-check banks (Intel SDM volume 4, 2.1). */
+static const struct {
+	uint32_t first, last;
+} unlisted_msrs[] = { { 0x200, 0x20f }, { 0x250, 0x250 }, { 0x258, 0x259 }, { 0x268, 0x26f }, { 0x2ff, 0x2ff },
+		      { 0x400, 0x47f } };
+
+enum { NR_UNLISTED_MSRS = 16 + 1 + 2 + 8 + 1 + 128 };
+
+static uint32_t add_unlisted_msrs(uint32_t *indices, uint32_t n)
+{
+	for (unsigned int i = 0; i < ARRAY_SIZE(unlisted_msrs); i++)
+		for (uint32_t msr = unlisted_msrs[i].first; msr <= unlisted_msrs[i].last; msr++)
+			indices[n++] = msr;
+	return n;
+}
+
 static int fresh_read_msrs(struct fresh *f, int kvm_fd)
 {
 	struct kvm_msr_list probe = { .nmsrs = 0 };
@@ -46,13 +62,14 @@ static int fresh_read_msrs(struct fresh *f, int kvm_fd)
 	if (kvm_ioctl(kvm_fd, KVM_GET_MSR_INDEX_LIST, &probe) < 0 && errno != E2BIG)
 		return -errno;
 	n = probe.nmsrs;
-	f->list = calloc(1, sizeof(*f->list) + n * sizeof(f->list->indices[0]));
-	f->msrs = calloc(1, sizeof(*f->msrs) + n * sizeof(f->msrs->entries[0]));
+	f->list = calloc(1, sizeof(*f->list) + (n + NR_UNLISTED_MSRS) * sizeof(f->list->indices[0]));
+	f->msrs = calloc(1, sizeof(*f->msrs) + (n + NR_UNLISTED_MSRS) * sizeof(f->msrs->entries[0]));
 	if (!f->list || !f->msrs)
 		return -ENOMEM;
 	f->list->nmsrs = n;
 	if (kvm_ioctl(kvm_fd, KVM_GET_MSR_INDEX_LIST, f->list) < 0)
 		return -errno;
+	n = add_unlisted_msrs(f->list->indices, n);
 
 	/* One by one: KVM stops at the first which this guest's CPUID does not have. */
 	for (uint32_t i = 0; i < n; i++) {
@@ -83,7 +100,9 @@ static int fresh_init(struct fresh *f, struct kvm *kvm, struct cpuid_table *tabl
 	*f = (struct fresh){ .vm_fd = -1, .fd = -1 };
 	f->xsave_bytes = MAX((size_t)MAX(n, 0), sizeof(struct kvm_xsave));
 	f->xsave = calloc(1, f->xsave_bytes); /* XSTATE_BV 0: every component is in its initial state */
-	f->vm_fd = kvm_ioctl(kvm->fd, KVM_CREATE_VM, NULL);
+	do
+		f->vm_fd = kvm_ioctl(kvm->fd, KVM_CREATE_VM, NULL);
+	while (f->vm_fd < 0 && errno == EINTR);
 	if (!f->xsave || f->vm_fd < 0)
 		return err_sys(e, f->xsave ? -errno : -ENOMEM, "cannot make a VM to learn the reset state from");
 	rc = irqs_create_chips(f->vm_fd, e);

@@ -17,7 +17,7 @@ void log_set_raw_terminal(bool raw);
 
 /*
  * Print one line, "trellis: LEVEL: text" (info has no level word). A single write(2), so lines of
- * several threads do not mix. Keeps errno. Any thread; no lock.
+ * several threads do not mix; dropped when it would block. Keeps errno. Any thread; no lock.
  */
 PRINTF(2, 3) void log_line(enum log_level level, const char *fmt, ...);
 
