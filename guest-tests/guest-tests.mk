@@ -18,7 +18,7 @@ GUEST_TESTS_CFLAGS := -std=gnu17 -O2 -g0 -ffreestanding -fno-pic -fno-pie -mno-r
 	-fno-strict-aliasing -iquote guest-tests -MMD -MP \
 	-Wall -Wextra -Wshadow -Wvla -Wformat=2 -Wundef -Wstrict-prototypes -Wmissing-prototypes \
 	-Wimplicit-fallthrough $(if $(CI),-Werror)
-GUEST_TESTS_LDFLAGS := -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,max-page-size=4096 \
+GUEST_TESTS_LDFLAGS := -nostdlib -static -Wl,--build-id=none -Wl,-z,max-page-size=4096 \
 	-Wl,-z,noexecstack -Wl,-T,guest-tests/lib/image.ld
 
 .PHONY: guest-tests guest-tests-clean

@@ -50,11 +50,12 @@ static void intx_expect(unsigned int expected, const char *what)
 	tap_between(nr_interrupts, expected, expected + args_has("late-eoi"), "%s", what);
 }
 
+/* 0 expected: waits shortly; otherwise as long as a busy host may need. */
 static void intx_fire(unsigned int expected)
 {
 	nr_interrupts = 0;
 	edu_write(&edu, EDU_RAISE, 1);
-	CLOCK_WAIT_FOR(nr_interrupts >= expected, CLOCK_MS(100));
+	CLOCK_WAIT_FOR(expected && nr_interrupts >= expected, expected ? CLOCK_MS(1000) : CLOCK_MS(20));
 	clock_wait_ticks(CLOCK_MS(3));
 }
 
@@ -71,7 +72,7 @@ void test_main(void)
 	cpu_enable_interrupts();
 	clock_wait_ticks(CLOCK_MS(3));
 	nr_interrupts = 0;
-	intx_fire(1);
+	intx_fire(0);
 	tap_equal(nr_interrupts, 0, "no interrupt while the command register disables INTx");
 	edu_write(&edu, EDU_ACK, 1);
 	pci_write(edu.bdf, PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
@@ -79,7 +80,7 @@ void test_main(void)
 	if (!nr_interrupts) {	/* the line is still up, so opening the right pin is enough */
 		intx_open(5, 6);
 		intx_open(10, 12);
-		CLOCK_WAIT_FOR(nr_interrupts, CLOCK_MS(100));
+		CLOCK_WAIT_FOR(nr_interrupts, CLOCK_MS(1000));
 	}
 	if (!nr_interrupts)
 		tap_skip_all("INTx leads to no GSI that could be tried");
@@ -92,10 +93,10 @@ void test_main(void)
 	intx_expect(5, "left asserted over 4 EOIs: 4 more interrupts");
 	tap_equal(ioapic_entry(gsi) & (IOAPIC_REMOTE_IRR | IOAPIC_LEVEL), IOAPIC_LEVEL, "Remote IRR is clear at rest");
 	ioapic_mask(gsi);
-	intx_fire(1);
+	intx_fire(0);
 	tap_equal(nr_interrupts, 0, "masked: none");
 	ioapic_unmask(gsi);
-	CLOCK_WAIT_FOR(nr_interrupts, CLOCK_MS(100));
+	CLOCK_WAIT_FOR(nr_interrupts, CLOCK_MS(1000));
 	clock_wait_ticks(CLOCK_MS(3));
 	intx_expect(1, "unmasked while asserted: one");
 }

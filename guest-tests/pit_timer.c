@@ -15,6 +15,7 @@
 #include "lib/trap.h"
 
 #define VECTOR    0x40
+#define TRIES     8
 #define PERIOD_US 20000ULL
 #define PERIOD    ((uint16_t)(PIT_HZ * PERIOD_US / 1000000))
 
@@ -27,17 +28,28 @@ static void pit_interrupt(struct trap_frame *frame)
 	lapic_eoi();
 }
 
-static void pit_check_periodic(unsigned int mode)
+/* From programming to the 10th tick, in us; 0 if it does not come. */
+static uint64_t pit_time_ten(unsigned int mode)
 {
-	uint64_t start, us;
+	uint64_t start = clock_ticks();
 
 	pit_set(0, mode, PERIOD);
 	nr_ticks = 0;
-	CLOCK_WAIT_FOR(nr_ticks >= 1, CLOCK_MS(500));
-	start = clock_ticks();
-	nr_ticks = 0;
-	tap_check(CLOCK_WAIT_FOR(nr_ticks >= 10, CLOCK_MS(2000)), "mode %u ticks", mode);
-	us = clock_to_us(clock_ticks() - start);
+	if (!CLOCK_WAIT_FOR(nr_ticks >= 10, CLOCK_MS(3000)))
+		return 0;
+	return clock_to_us(clock_ticks() - start);
+}
+
+/* A tick pending from before may count as the first, so 9 periods are not early. A busy host gets more tries. */
+static void pit_check_periodic(unsigned int mode)
+{
+	bool early = false;
+	uint64_t us = 0;
+
+	for (int tries = 0; tries < TRIES && (!us || us > 15 * PERIOD_US) && !early; tries++) {
+		us = pit_time_ten(mode);
+		early = us && us < 9 * PERIOD_US;
+	}
 	tap_between(us, 9 * PERIOD_US, 15 * PERIOD_US, "mode %u: 10 ticks of 20 ms take 200 ms", mode);
 }
 
@@ -58,18 +70,23 @@ static void pit_check_count(void)
 
 static void pit_check_one_shot(void)
 {
-	uint64_t start, us;
+	bool silent = false;
+	uint64_t start, us = 0;
 
 	pit_stop();
-	clock_wait_ticks(CLOCK_MS(5));
-	nr_ticks = 0;
-	clock_wait_ticks(CLOCK_MS(60));
-	tap_equal(nr_ticks, 0, "mode 0 after its end: silent");
-	start = clock_ticks();
-	pit_set(0, PIT_ONE_SHOT, PERIOD);
-	tap_check(CLOCK_WAIT_FOR(nr_ticks, CLOCK_MS(500)), "mode 0 ticks");
-	us = clock_to_us(clock_ticks() - start);
-	tap_between(us, PERIOD_US - 500, 4 * PERIOD_US, "mode 0: after 20 ms");
+	for (int tries = 0; tries < 5 && !silent; tries++) {	/* the last tick may be late, a running PIT ticks on */
+		nr_ticks = 0;
+		clock_wait_ticks(CLOCK_MS(60));
+		silent = nr_ticks == 0;
+	}
+	tap_check(silent, "mode 0 after its end: silent");
+	for (int tries = 0; tries < TRIES && (!us || us > 4 * PERIOD_US); tries++) {
+		nr_ticks = 0;
+		start = clock_ticks();
+		pit_set(0, PIT_ONE_SHOT, PERIOD);
+		us = CLOCK_WAIT_FOR(nr_ticks, CLOCK_MS(2000)) ? clock_to_us(clock_ticks() - start) : 0;
+	}
+	tap_between(us, PERIOD_US - 500, 4 * PERIOD_US, "mode 0: a tick after 20 ms");
 	clock_wait_ticks(CLOCK_MS(100));
 	tap_equal(nr_ticks, 1, "mode 0: once");
 }

@@ -10,6 +10,8 @@
 #include "lib/pit.h"
 #include "lib/tap.h"
 
+#define COUNT 59659UL	/* 50 ms */
+
 static void pmtimer_check_width(uint16_t port)
 {
 	bool wide = acpi_fadt()->flags & ACPI_FADT_TMR_VAL_EXT;
@@ -34,37 +36,53 @@ static void pmtimer_check_width(uint16_t port)
 }
 
 /* Times channel 2 counting down in mode 0 (Intel 8254 data sheet); returns PM ticks, and TSC ticks in *tsc.
- * The gate opens at once after loading: QEMU and Linux's in-kernel PIT count in mode 0 whatever the gate says. */
-static uint64_t pmtimer_time_pit(uint16_t count, uint64_t *tsc)
+ * The gate opens at once after loading: QEMU and Linux's in-kernel PIT count in mode 0 whatever the gate says.
+ * The clock is read first and last, so that a host which takes the CPU away can only make it longer. */
+static uint64_t pmtimer_time_pit(uint64_t *tsc)
 {
-	uint64_t start;
+	uint64_t start = clock_ticks();
 
-	pit_gate2(false);
-	pit_set(2, PIT_ONE_SHOT, count);
 	*tsc = cpu_rdtsc();
-	start = clock_ticks();
+	pit_gate2(false);
+	pit_set(2, PIT_ONE_SHOT, COUNT);
 	pit_gate2(true);
 	if (!CLOCK_WAIT_FOR(pit_output2(), CLOCK_MS(500)))
 		tap_bail("PIT channel 2 never ends: port 0x61 reads 0x%x", cpu_inb(0x61));
-	start = clock_ticks() - start;
 	*tsc = cpu_rdtsc() - *tsc;
+	start = clock_ticks() - start;
 	pit_gate2(false);
 	return start;
 }
 
+static bool pmtimer_is_near(uint64_t a, uint64_t b)
+{
+	return a > b - b / 20 && a < b + b / 20;
+}
+
+/* Short is wrong at once; long, or two TSC rates which differ, may be the host's doing and is tried again. */
+static void pmtimer_check_rate(void)
+{
+	uint64_t tsc, ticks, shortest = ~0ULL, rate = 0, last;
+	bool agree = false;
+
+	for (int tries = 0; tries < 8 && !(agree && shortest <= 3 * COUNT * 13 / 10); tries++) {
+		ticks = pmtimer_time_pit(&tsc);
+		last = rate;
+		rate = tsc * CLOCK_HZ / 1000 / ticks;
+		agree |= tries && pmtimer_is_near(rate, last);
+		if (ticks < shortest)
+			shortest = ticks;
+	}
+	tap_between(shortest, 3 * COUNT - 900, 3 * COUNT * 13 / 10, "%lu PIT ticks are %lu PM ticks", COUNT, 3 * COUNT);
+	tap_note("TSC: %lu per ms", rate);
+	tap_check(agree, "two measurements of the TSC agree within 5 %%");
+}
+
 void test_main(void)
 {
-	uint64_t tsc[2], ticks[2], per_ms[2];
-
 	pmtimer_check_width(acpi_pm_timer_port());
 	pit_gate2(false);
 	pit_set(2, PIT_ONE_SHOT, 0);
 	tap_check(!pit_output2(), "PIT channel 2: output low when loaded");
-	for (int i = 0; i < 2; i++) {
-		ticks[i] = pmtimer_time_pit(59659, &tsc[i]);	/* 50 ms */
-		per_ms[i] = tsc[i] * CLOCK_HZ / 1000 / ticks[i];
-		tap_between(ticks[i], 59659 * 3 - 900, 59659 * 3 * 13 / 10, "59659 PIT ticks are 178977 PM ticks");
-	}
-	tap_note("TSC: %lu per ms", per_ms[0]);
-	tap_between(per_ms[1], per_ms[0] - per_ms[0] / 20, per_ms[0] + per_ms[0] / 20, "TSC rate: both measurements agree");
+	pmtimer_check_rate();
 }

@@ -18,13 +18,16 @@ uint64_t clock_to_us(uint64_t ticks);
 /* Wait with interrupts as they are. */
 void clock_wait_ticks(uint64_t ticks);
 
-/* Poll until the condition is true or the ticks are over; its value is the condition. */
+/* Poll until the condition is true or the ticks are over; its value is the condition. The condition is looked
+ * at once more after the end: the host may have taken the CPU away just before. */
 #define CLOCK_WAIT_FOR(condition, ticks)                                        \
 	__extension__({                                                         \
 		uint64_t clock_end_ = clock_ticks() + (ticks);                  \
-		_Bool clock_ok_;                                                \
-		while (!(clock_ok_ = (condition)) && clock_ticks() < clock_end_) \
-			;                                                       \
+		_Bool clock_ok_, clock_late_;                                   \
+		do {                                                            \
+			clock_late_ = clock_ticks() >= clock_end_;              \
+			clock_ok_ = (condition);                                \
+		} while (!clock_ok_ && !clock_late_);                           \
 		clock_ok_;                                                      \
 	})
 
