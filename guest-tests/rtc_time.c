@@ -79,7 +79,7 @@ static enum update { UPDATE_SEEN, UPDATE_UNSEEN, UPDATE_UNKNOWN } rtc_watch_upda
 			return clock_ticks() - before < CLOCK_US(200) ? UPDATE_UNSEEN : UPDATE_UNKNOWN;
 		before = now;	/* of the last look at UIP which came before the change */
 	}
-	return UPDATE_UNSEEN;
+	return now - before < CLOCK_MS(100) ? UPDATE_UNSEEN : UPDATE_UNKNOWN;	/* or away until the end */
 }
 
 static void rtc_check_update(void)
