@@ -39,7 +39,9 @@ DEBUG_OBJS := $(SRCS:%.c=$(B)/debug/%.o)
 UNIT     := $(TESTS:%.c=$(B)/debug/%)
 DEPS     := $(OBJS:.o=.d) $(DEBUG_OBJS:.o=.d) $(UNIT:=.d)
 
-ifeq ($(V),)
+ifneq ($(findstring s,$(filter-out --%,$(firstword $(MAKEFLAGS)))),)
+say = @
+else ifeq ($(V),)
 say = @printf '  %-8s %s\n' '$(1)' '$(2)';
 else
 say =

@@ -83,8 +83,6 @@ static int kvm_check(struct kvm *kvm, struct err *e)
 	kvm->max_vcpus = n > 0 ? (unsigned int)n : 4; /* Documentation/virt/kvm/api.rst, 4.7 */
 	n = kvm_cap(kvm, KVM_CAP_MAX_VCPU_ID);
 	kvm->max_vcpu_id = n > 0 ? (unsigned int)n : kvm->max_vcpus;
-	n = kvm_cap(kvm, KVM_CAP_NR_MEMSLOTS);
-	kvm->max_slots = n > 0 ? (unsigned int)n : 32;
 	n = kvm_cap(kvm, KVM_CAP_X2APIC_API);
 	kvm->x2apic_api = n >= (int)(KVM_X2APIC_API_USE_32BIT_IDS | KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK);
 	kvm->tsc_deadline = kvm_cap(kvm, KVM_CAP_TSC_DEADLINE_TIMER) > 0;

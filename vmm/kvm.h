@@ -30,7 +30,6 @@ struct kvm {
 	size_t run_bytes;          /* of the structure that vCPU and kernel share */
 	unsigned int max_vcpus;
 	unsigned int max_vcpu_id;  /* largest APIC id + 1 */
-	unsigned int max_slots;
 	bool x2apic_api;           /* 32-bit APIC ids in messages and saved state */
 	bool tsc_deadline;
 };
