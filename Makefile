@@ -32,8 +32,9 @@ UAPI       := $(B)/uapi
 endif
 SANITIZE := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 
-TESTS    := $(sort $(wildcard vmm/base/*_test.c vmm/*_test.c devices/*_test.c firmware/*_test.c))
-SRCS     := $(filter-out %_test.c,$(sort $(wildcard vmm/base/*.c vmm/*.c devices/*.c firmware/*.c)))
+FOLDERS  := vmm/base vmm/cpu vmm/view vmm devices firmware
+TESTS    := $(sort $(wildcard $(FOLDERS:%=%/*_test.c)))
+SRCS     := $(filter-out %_test.c,$(sort $(wildcard $(FOLDERS:%=%/*.c))))
 OBJS     := $(SRCS:%.c=$(B)/obj/%.o)
 DEBUG_OBJS := $(SRCS:%.c=$(B)/debug/%.o)
 UNIT     := $(TESTS:%.c=$(B)/debug/%)

@@ -22,7 +22,7 @@
 #include "firmware/boot.h"
 #include "firmware/platform.h"
 #include "vmm/bus.h"
-#include "vmm/cpuid.h"
+#include "vmm/cpu/cpuid.h"
 #include "vmm/irq.h"
 #include "vmm/kvm.h"
 #include "vmm/memory.h"

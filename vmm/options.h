@@ -5,7 +5,7 @@
 #define TRELLIS_OPTIONS_H
 
 #include "vmm/base/opt.h"
-#include "vmm/topology.h"
+#include "vmm/cpu/topology.h"
 
 enum { MAX_INITRDS = 16, MAX_SERIALS = 4 };
 

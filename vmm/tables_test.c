@@ -8,7 +8,7 @@
 
 #include "vmm/base/map.h"
 #include "vmm/tables.h"
-#include "vmm/topology.h"
+#include "vmm/cpu/topology.h"
 
 static struct topology topo;
 static struct memory mem;

@@ -16,7 +16,7 @@
 #include "vmm/base/gmem.h"
 #include "vmm/base/topology.h"
 #include "vmm/bus.h"
-#include "vmm/cpuid.h"
+#include "vmm/cpu/cpuid.h"
 #include "vmm/kvm.h"
 
 struct vcpus;

@@ -1,6 +1,6 @@
 /*
  * The shape of the guest's processors: plain data which CPUID, ACPI, the MP table and SMBIOS read.
- * vmm/topology.c fills it; nobody else writes it.
+ * vmm/cpu/topology.c fills it; nobody else writes it.
  *
  * APIC ids are made of bit fields, thread lowest:
  *   package << shift[TOPO_PACKAGE] | die << shift[TOPO_DIE] | ... | thread << shift[TOPO_THREAD]

@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "vmm/topology.h"
+#include "vmm/cpu/topology.h"
 
 static struct topology t;
 static struct err e;

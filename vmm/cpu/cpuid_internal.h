@@ -1,10 +1,10 @@
 /*
  * Between cpuid.c and cpuid_topology.c.
  */
-#ifndef TRELLIS_CPUID_INTERNAL_H
-#define TRELLIS_CPUID_INTERNAL_H
+#ifndef TRELLIS_CPU_CPUID_INTERNAL_H
+#define TRELLIS_CPU_CPUID_INTERNAL_H
 
-#include "vmm/cpuid.h"
+#include "vmm/cpu/cpuid.h"
 
 /* As cpuid_get(), for writing. */
 struct kvm_cpuid_entry2 *cpuid_find(struct cpuid_table *table, uint32_t leaf, uint32_t index);

@@ -1,5 +1,5 @@
 /* Regular shapes and APIC ids. What guests are told about them is cpuid.c's and firmware/'s business. */
-#include "vmm/topology.h"
+#include "vmm/cpu/topology.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -3,8 +3,8 @@
  * Everything but cpuid_read_host() is pure. Sources: Intel SDM volume 2A, CPUID (June 2024, 253666-084);
  * AMD APM volume 3, appendix E (24594, revision 3.36).
  */
-#ifndef TRELLIS_CPUID_H
-#define TRELLIS_CPUID_H
+#ifndef TRELLIS_CPU_CPUID_H
+#define TRELLIS_CPU_CPUID_H
 
 #include <linux/kvm.h>
 

@@ -8,8 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "vmm/cpuid_rig.h"
-#include "vmm/cpuid_vectors.h"
+#include "vmm/cpu/cpuid_rig.h"
+#include "vmm/cpu/cpuid_vectors.h"
 
 static void teardown(void)
 {

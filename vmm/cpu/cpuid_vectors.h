@@ -4,11 +4,11 @@
  * of them. Each row is what the last described vCPU reads. Caches: 32K + 32K L1 and 1M (AMD: 512K) L2 for each
  * core, 16M L3 for each die. AMD: one node for each package, which is our policy.
  */
-#ifndef TRELLIS_CPUID_VECTORS_H
-#define TRELLIS_CPUID_VECTORS_H
+#ifndef TRELLIS_CPU_CPUID_VECTORS_H
+#define TRELLIS_CPU_CPUID_VECTORS_H
 
-#include "vmm/cpuid.h"
-#include "vmm/topology.h"
+#include "vmm/cpu/cpuid.h"
+#include "vmm/cpu/topology.h"
 
 enum { VECTOR_MAX_ROWS = 24 };
 

@@ -2,8 +2,8 @@
  * From a user's shape (how many sockets, dies, modules, cores, threads) to every vCPU's place and
  * APIC id. Pure; the result is plain data (vmm/base/topology.h).
  */
-#ifndef TRELLIS_TOPOLOGY_H
-#define TRELLIS_TOPOLOGY_H
+#ifndef TRELLIS_CPU_TOPOLOGY_H
+#define TRELLIS_CPU_TOPOLOGY_H
 
 #include "vmm/base/err.h"
 #include "vmm/base/topology.h"

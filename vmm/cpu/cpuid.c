@@ -1,12 +1,12 @@
 /*
  * CPUID tables. The topology leaves are in cpuid_topology.c; here is what surrounds them.
  */
-#include "vmm/cpuid.h"
+#include "vmm/cpu/cpuid.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-#include "vmm/cpuid_internal.h"
+#include "vmm/cpu/cpuid_internal.h"
 #include "vmm/kvm.h"
 
 int cpuid_read_host(int kvm_fd, struct cpuid_table *table, struct err *e)

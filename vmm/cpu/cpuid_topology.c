@@ -5,11 +5,11 @@
  *
  * Every value of one vCPU (APIC id, core id, node) is written by cpuid_set_place().
  */
-#include "vmm/cpuid_internal.h"
+#include "vmm/cpu/cpuid_internal.h"
 
 #include <errno.h>
 
-#include "vmm/topology.h"
+#include "vmm/cpu/topology.h"
 
 #define AMD_TOPOEXT    (1u << 22) /* 80000001 ECX */
 #define AMD_CMP_LEGACY (1u << 1)  /* 80000001 ECX */

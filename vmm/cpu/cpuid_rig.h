@@ -2,14 +2,14 @@
  * For cpuid_test.c only: tables as hosts have them, and a decoder that reads a guest's leaves as Linux does and says
  * whether it finds a vCPU where the shape puts it.
  */
-#ifndef TRELLIS_CPUID_RIG_H
-#define TRELLIS_CPUID_RIG_H
+#ifndef TRELLIS_CPU_CPUID_RIG_H
+#define TRELLIS_CPU_CPUID_RIG_H
 
 #include <check.h>
 
-#include "vmm/cpuid.h"
-#include "vmm/cpuid_internal.h"
-#include "vmm/topology.h"
+#include "vmm/cpu/cpuid.h"
+#include "vmm/cpu/cpuid_internal.h"
+#include "vmm/cpu/topology.h"
 
 static struct cpuid_table table;
 static struct topology t;
