@@ -272,28 +272,45 @@ static bool names(const struct opt *o, const char *arg, const char **value)
 	return o->alias && !two && strlen(o->alias) == len && !strncmp(o->alias, name, len);
 }
 
+/* The option that arg names, here or in a group; config moves along to the one it belongs to. */
+static const struct opt *find(const struct opt *opts, const char *arg, const char **value, void **config)
+{
+	for (const struct opt *o = opts; o->name; o++) {
+		void *inner = (char *)*config + o->flag;
+		const struct opt *found = o->group ? find(o->group, arg, value, &inner) : NULL;
+
+		if (found) {
+			*config = inner;
+			return found;
+		}
+		if (!o->group && names(o, arg, value))
+			return o;
+	}
+	return NULL;
+}
+
 int opt_parse_args(const struct opt *opts, int argc, char *const *argv, void *config, struct err *e)
 {
 	for (int i = 1; i < argc; i++) {
 		const char *arg = argv[i], *value = NULL;
+		void *target = config;
 		const struct opt *o;
 		int rc;
 
 		if (arg[0] != '-' || !arg[1])
-			return err_usage(e, "'%s' is no option; see trellis run --help", arg);
+			return err_usage(e, "'%s' is no option; see trellis %s --help", arg, argv[0]);
 		if (!strcmp(arg, "--")) {
 			if (i + 1 == argc)
 				return 0;
-			return err_usage(e, "'%s' is no option; see trellis run --help", argv[i + 1]);
+			return err_usage(e, "'%s' is no option; see trellis %s --help", argv[i + 1], argv[0]);
 		}
-		for (o = opts; o->name && !names(o, arg, &value); o++)
-			;
-		if (!o->name)
-			return err_usage(e, "unknown option %s; see trellis run --help", arg);
+		o = find(opts, arg, &value, &target);
+		if (!o)
+			return err_usage(e, "unknown option %s; see trellis %s --help", arg, argv[0]);
 		if (!o->arg && value)
 			return err_usage(e, "--%s takes no value", o->name);
 		if (!o->parse) {
-			*(bool *)((char *)config + o->flag) = true;
+			*(bool *)((char *)target + o->flag) = true;
 			continue;
 		}
 		if (!value && !o->optional) {
@@ -301,7 +318,7 @@ int opt_parse_args(const struct opt *opts, int argc, char *const *argv, void *co
 				return err_usage(e, "--%s needs a value: --%s %s", o->name, o->name, o->arg);
 			value = argv[++i];
 		}
-		rc = o->parse(config, value, e);
+		rc = o->parse(target, value, e);
 		if (rc < 0)
 			return rc;
 	}

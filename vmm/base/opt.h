@@ -36,7 +36,8 @@ struct opt {
 	const char *help;              /* text, wrapped by the printer */
 	int (*parse)(void *config, const char *arg, struct err *e); /* NULL: a flag, which sets a bool */
 	const struct opt_key *keys;    /* for help, may be NULL */
-	size_t flag;                   /* of a flag: the bool's offset inside config */
+	size_t flag;                   /* of a flag: the bool's offset inside config; of a group: its config's */
+	const struct opt *group;       /* not an option, but another table, whose options come here */
 	bool optional;                 /* the argument may be missing (parse gets NULL), and follows '=' only */
 };
 
@@ -54,7 +55,7 @@ MUST_CHECK int opt_parse_list(const char *option, const char *arg, const struct 
 void opt_free(const struct opt_key *keys, void *base);
 
 /*
- * Parse argv[1..argc-1] by the table. "--name value", "--name=value", and one dash for aliases.
+ * Parse argv[1..argc-1] by the table; argv[0] is the command's word, for messages. "--name value", "--name=value", and one dash for aliases.
  * Returns 0, or -EINVAL (usage) with a sentence. Operands are errors; "--" ends the options.
  */
 MUST_CHECK int opt_parse_args(const struct opt *opts, int argc, char *const *argv, void *config, struct err *e);
@@ -66,7 +67,10 @@ MUST_CHECK int opt_parse_size(const char *text, uint64_t min, uint64_t max, uint
 /* "512M" for 512 MiB; buf at least 24 bytes. Returns buf. */
 const char *opt_size_text(uint64_t bytes, char *buf, size_t len);
 
-/* Print the table for --help (columns, wrapped), or as man page source (mdoc list items). */
+/*
+ * Print the table for --help (columns, wrapped, groups included), or as man page source (mdoc list items, groups left
+ * out).
+ */
 void opt_print_help(const struct opt *opts);
 void opt_print_mdoc(const struct opt *opts);
 

@@ -32,6 +32,10 @@ static void print_wrapped(const char *text, int indent)
 void opt_print_help(const struct opt *opts)
 {
 	for (const struct opt *o = opts; o->name; o++) {
+		if (o->group) {
+			opt_print_help(o->group);
+			continue;
+		}
 		printf("  --%s", o->name);
 		if (o->optional)
 			printf("[=%s]", o->arg);
@@ -70,6 +74,8 @@ static void print_escaped(const char *text)
 void opt_print_mdoc(const struct opt *opts)
 {
 	for (const struct opt *o = opts; o->name; o++) {
+		if (o->group)
+			continue; /* the page lists it once, for all commands */
 		printf(".It Fl \\-%s", o->name);
 		if (o->arg) {
 			printf(o->optional ? " Ns Op = Ns Ar " : " Ar ");
