@@ -20,6 +20,11 @@
 #define MAP_HIGH_RAM_BASE 0x100000000ull
 
 /* Ports. */
+#define PORT_PIC_MASTER   0x20
+#define PORT_PIT          0x40
+#define PORT_PORT61       0x61
+#define PORT_PIC_SLAVE    0xa0
+#define PORT_PIC_ELCR     0x4d0
 #define PORT_POST         0x80
 #define PORT_PORT92       0x92
 #define PORT_RTC          0x70  /* and 0x71 */
