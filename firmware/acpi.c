@@ -1,13 +1,14 @@
 /*
  * ACPI tables, as ACPI 6.3 defines them (FADT 6.3, MADT revision 5: the first which tells a pluggable
  * processor from a broken one); section numbers are those of ACPI 6.5. One function for each table. The
- * DSDT's contents are in acpi_dsdt.c.
+ * DSDT's contents are in acpi_dsdt.c, those of the tables about NUMA in acpi_numa.c.
  */
 #include "firmware/acpi.h"
 
 #include <errno.h>
 
 #include "firmware/acpi_dsdt.h"
+#include "firmware/acpi_numa.h"
 #include "firmware/tables.h"
 #include "vmm/base/map.h"
 
@@ -264,14 +265,46 @@ static uint32_t mcfg_put(struct acpi *a)
 	return table_end(a, off);
 }
 
+static uint32_t srat_put(struct acpi *a)
+{
+	size_t off = table_begin(a, "SRAT", 3);
+
+	acpi_srat_put(a->p, a->out);
+	return table_end(a, off);
+}
+
+static uint32_t slit_put(struct acpi *a)
+{
+	size_t off = table_begin(a, "SLIT", 1);
+
+	acpi_slit_put(a->p, a->out);
+	return table_end(a, off);
+}
+
+static uint32_t hmat_put(struct acpi *a)
+{
+	size_t off = table_begin(a, "HMAT", 2);
+
+	acpi_hmat_put(a->p, a->out);
+	return table_end(a, off);
+}
+
 /* What RSDT and XSDT point to, the FADT first, where old guests look for it without comparing. */
 static void listed_put(struct acpi *a)
 {
-	static uint32_t (*const tables[])(struct acpi *a) = { fadt_put, madt_put, mcfg_put };
+	const bool nodes = a->p->topo->nr_nodes > 0;
+	const struct {
+		uint32_t (*put)(struct acpi *a);
+		bool wanted;
+	} tables[] = {
+		{ fadt_put, true },  { madt_put, true },  { mcfg_put, true },
+		{ srat_put, nodes }, { slit_put, nodes }, { hmat_put, nodes && a->p->topo->path },
+	};
 
 	_Static_assert(ARRAY_SIZE(tables) <= MAX_LISTED, "listed[] holds them");
 	for (size_t i = 0; i < ARRAY_SIZE(tables); i++)
-		a->listed[a->nr_listed++] = tables[i](a);
+		if (tables[i].wanted)
+			a->listed[a->nr_listed++] = tables[i].put(a);
 }
 
 /* The older RSDT is for guests that never learnt of the XSDT (5.2.7, 5.2.8). */
@@ -303,8 +336,26 @@ static void rsdp_fill(uint8_t rsdp[ACPI_RSDP_BYTES], uint32_t rsdt, uint64_t xsd
 
 size_t acpi_size_max(const struct platform *p)
 {
-	/* For each processor at most 16 bytes of MADT and 39 of DSDT; the rest is about 3 KiB. */
-	return align_up(8 * KIB + (size_t)p->topo->nr_cpus * 64, 4 * KIB);
+	/* For each processor at most 16 bytes of MADT and 46 of DSDT, _PXM included; the rest is about 3 KiB. */
+	return align_up(8 * KIB + (size_t)p->topo->nr_cpus * 64 + acpi_numa_size_max(p), 4 * KIB);
+}
+
+static int nodes_check(const struct platform *p, struct err *e)
+{
+	const struct topology *t = p->topo;
+
+	if (t->nr_nodes > TOPO_MAX_NODES || p->nr_node_map > PLATFORM_MAX_NODE_RANGES)
+		return err_set(e, -EINVAL, "ACPI can tell of %d NUMA nodes, not %u", TOPO_MAX_NODES,
+			       t->nr_nodes);
+	for (unsigned int i = 0; t->nr_nodes && i < t->nr_cpus; i++)
+		if (t->cpu[i].node >= t->nr_nodes)
+			return err_set(e, -EINVAL, "vCPU %u is in node %u of %u", i, t->cpu[i].node,
+				       t->nr_nodes);
+	for (unsigned int i = 0; i < p->nr_node_map; i++)
+		if (p->node_map[i].node >= t->nr_nodes)
+			return err_set(e, -EINVAL, "memory is in node %u of %u", p->node_map[i].node,
+				       t->nr_nodes);
+	return 0;
 }
 
 static int platform_check(const struct platform *p, uint64_t base, struct err *e)
@@ -320,7 +371,7 @@ static int platform_check(const struct platform *p, uint64_t base, struct err *e
 		return err_set(e, -EINVAL, "the 32-bit PCI window does not end below 4 GiB");
 	if (!range_ok(p->pci64_base, p->pci64_len, UINT64_MAX))
 		return err_set(e, -EINVAL, "the 64-bit PCI window does not end below 16 EiB");
-	return 0;
+	return nodes_check(p, e);
 }
 
 int acpi_build(const struct platform *p, uint64_t base, struct buf *out, uint8_t rsdp[ACPI_RSDP_BYTES],

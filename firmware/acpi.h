@@ -1,5 +1,6 @@
 /*
- * The ACPI tables: RSDP, XSDT, FADT (fixed hardware), FACS, MADT, MCFG, DSDT.
+ * The ACPI tables: RSDP, XSDT, FADT (fixed hardware), FACS, MADT, MCFG, DSDT; with NUMA nodes SRAT and SLIT, and
+ * HMAT when paths between them are known.
  */
 #ifndef TRELLIS_FIRMWARE_ACPI_H
 #define TRELLIS_FIRMWARE_ACPI_H

@@ -42,6 +42,8 @@ static void put_cpus(const struct platform *p, struct buf *b)
 		aml_put_name_integer(b, "_UID", p->topo->cpu[i].apic_id);
 		if (!p->topo->cpu[i].present)
 			aml_put_name_integer(b, "_STA", 0);
+		if (p->topo->nr_nodes)
+			aml_put_name_integer(b, "_PXM", p->topo->cpu[i].node); /* as in the SRAT (6.2.14) */
 		aml_close(b, device);
 	}
 }

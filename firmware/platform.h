@@ -16,7 +16,14 @@ struct mem_range {
 	uint32_t type; /* enum mem_type */
 };
 
-enum { PLATFORM_MAX_RANGES = 64, PLATFORM_MAX_COMS = 4 };
+/* RAM of one NUMA node; a node which the hole below 4 GiB cuts has two. */
+struct node_range {
+	uint64_t start, len;
+	unsigned int node;
+};
+
+/* A range for each node, and one more for the hole. */
+enum { PLATFORM_MAX_RANGES = 64, PLATFORM_MAX_COMS = 4, PLATFORM_MAX_NODE_RANGES = TOPO_MAX_NODES + 2 };
 
 struct platform {
 	const struct topology *topo;     /* borrowed */
@@ -25,6 +32,10 @@ struct platform {
 	struct mem_range map[PLATFORM_MAX_RANGES];
 	unsigned int nr_map;
 	uint64_t ram_bytes;              /* all RAM the user asked for */
+
+	/* The same RAM by NUMA node, by rising address, disjoint; empty when topo->nr_nodes is 0. */
+	struct node_range node_map[PLATFORM_MAX_NODE_RANGES];
+	unsigned int nr_node_map;
 
 	/* Windows for PCI BARs; the 64-bit one may be absent (len 0). */
 	uint64_t pci32_base, pci32_len;

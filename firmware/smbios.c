@@ -222,10 +222,10 @@ static void entry32_fill(uint8_t *entry, uint64_t base, size_t len, const struct
 
 size_t smbios_size_max(const struct platform *p)
 {
-	/* A socket has 130 bytes of type 4 and at most 8 times 48 of type 7; 16 DIMMs take 2 KiB. */
+	/* A socket has 130 bytes of type 4 and at most 16 times 55 of type 7; 16 DIMMs take 2 KiB. */
 	size_t strings = strlen(p->name ? p->name : "") + 3 * strlen(p->version ? p->version : "");
 
-	return align_up(4 * KIB + p->topo->count[TOPO_PACKAGE] * KIB + strings, 4 * KIB);
+	return align_up(4 * KIB + p->topo->nr_units[TOPO_PACKAGE] * KIB + strings, 4 * KIB);
 }
 
 int smbios_build(const struct platform *p, uint64_t base, struct buf *out, uint8_t entry[SMBIOS_ENTRY_BYTES],

@@ -1,6 +1,7 @@
 /*
- * Processors and caches (DSP0134 3.3.0, 7.5 and 7.8), counted from the topology's APIC ids. One structure
- * for a socket, never for a core: Core Count and Thread Count say what it holds, threads of all its cores.
+ * Processors and caches (DSP0134 3.3.0, 7.5 and 7.8), counted from the topology's APIC ids, so that sockets need not
+ * be alike. One structure for a socket, never for a core: Core Count and Thread Count say what it holds, threads of
+ * all its cores. One structure for each kind of cache that the socket has, which says the size of all together.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -13,17 +14,26 @@ struct socket {
 	unsigned int number;
 	unsigned int units[NR_TOPO_LEVELS]; /* packages (1), dies, modules, cores, threads; present or not */
 	unsigned int cores_present;
+	unsigned int instances[TOPO_MAX_CACHES];
 	uint16_t cache[3];                  /* handles for L1, L2, L3 */
 };
 
-struct seat {
-	uint32_t apic_id;
-	bool present;
+/* The vCPUs of the machine in another order, and what counting them needs. */
+struct seats {
+	const struct topo_cpu **cpu; /* owned; by rising APIC id, so that a unit's members stand together */
+	uint32_t *stamp;             /* owned; of each cache instance: the last count that met it */
+	uint32_t counts;
 };
+
+enum { NR_INSTANCES = TOPO_NO_CACHE };
+
+/* Handles have 16 bits, the last of them reserved (6.1.2): from here on only processors get one. */
+enum { CACHE_HANDLES = 0xe000 };
 
 static int seat_compare(const void *a, const void *b)
 {
-	uint32_t x = ((const struct seat *)a)->apic_id, y = ((const struct seat *)b)->apic_id;
+	uint32_t x = (*(const struct topo_cpu *const *)a)->apic_id,
+		 y = (*(const struct topo_cpu *const *)b)->apic_id;
 
 	return x < y ? -1 : x > y;
 }
@@ -36,27 +46,44 @@ static bool same_unit(const struct topology *t, enum topo_level level, uint32_t 
 
 /*
  * Count one socket's units.
- * seat  by rising APIC id, so that a unit's members stand together; nr of them are left
+ * seat  by rising APIC id; nr of them are left
  * Returns how many belong to the socket.
  */
-static unsigned int socket_count(const struct topology *t, const struct seat *seat, unsigned int nr,
-				 struct socket *k)
+static unsigned int socket_count(const struct topology *t, const struct topo_cpu *const *seat,
+				 unsigned int nr, struct socket *k)
 {
 	bool core_counted = false;
 	unsigned int i;
 
-	for (i = 0; i < nr && same_unit(t, TOPO_PACKAGE, seat[i].apic_id, seat[0].apic_id); i++) {
+	for (i = 0; i < nr && same_unit(t, TOPO_PACKAGE, seat[i]->apic_id, seat[0]->apic_id); i++) {
 		for (unsigned int level = 0; level < NR_TOPO_LEVELS; level++)
-			if (!i || !same_unit(t, level, seat[i].apic_id, seat[i - 1].apic_id))
+			if (!i || !same_unit(t, level, seat[i]->apic_id, seat[i - 1]->apic_id))
 				k->units[level]++;
-		if (!i || !same_unit(t, TOPO_CORE, seat[i].apic_id, seat[i - 1].apic_id))
+		if (!i || !same_unit(t, TOPO_CORE, seat[i]->apic_id, seat[i - 1]->apic_id))
 			core_counted = false;
-		if (seat[i].present && !core_counted) {
+		if (seat[i]->present && !core_counted) {
 			core_counted = true;
 			k->cores_present++;
 		}
 	}
 	return i;
+}
+
+/* Count the socket's caches of each kind: instances, because who shares one need not be a unit. */
+static void socket_count_caches(const struct topology *t, struct seats *s, const struct topo_cpu *const *seat,
+				unsigned int nr, struct socket *k)
+{
+	for (unsigned int kind = 0; kind < t->nr_caches; kind++) {
+		s->counts++;
+		for (unsigned int i = 0; i < nr; i++) {
+			uint16_t instance = seat[i]->cache[kind];
+
+			if (instance == TOPO_NO_CACHE || s->stamp[instance] == s->counts)
+				continue;
+			s->stamp[instance] = s->counts;
+			k->instances[kind]++;
+		}
+	}
 }
 
 /* 7.8.5: a code for each number of ways. */
@@ -91,15 +118,22 @@ static uint32_t cache_size32(uint64_t kib)
 }
 
 /* 7.8: one kind of cache, all of the socket's together. Returns the handle. */
-static uint16_t cache_put(struct smbios *s, const struct socket *k, const struct topo_cache *c)
+static uint16_t cache_put(struct smbios *s, const struct socket *k, unsigned int kind)
 {
-	static const char *const suffix[] = { [CACHE_DATA] = "d", [CACHE_INSTRUCTION] = "i", [CACHE_UNIFIED] = "" };
+	static const char *const of[] = {
+		[TOPO_ALIKE] = "", [TOPO_PERFORMANCE] = " of P-cores", [TOPO_EFFICIENCY] = " of E-cores"
+	};
+	static const char *const suffix[] = {
+		[CACHE_DATA] = "d", [CACHE_INSTRUCTION] = "i", [CACHE_UNIFIED] = ""
+	};
 	static const uint8_t type[] = { [CACHE_DATA] = 4, [CACHE_INSTRUCTION] = 3, [CACHE_UNIFIED] = 5 };
-	uint64_t kib = (uint64_t)c->bytes * k->units[c->shared] / KIB;
+	const struct topo_cache *c = &s->p->topo->cache[kind];
+	uint64_t kib = (uint64_t)c->bytes * k->instances[kind] / KIB;
 	uint16_t handle;
-	char name[32];
+	char name[40];
 
-	snprintf(name, sizeof(name), "CPU %u L%u%s", k->number, c->level, suffix[c->type]);
+	snprintf(name, sizeof(name), "CPU %u L%u%s%s", k->number, c->level, suffix[c->type],
+		 of[c->core_type]);
 	handle = smbios_begin(s, 7, 0x1b);
 	smbios_put_string(s, name);
 	buf_put16(s->b, (uint16_t)(1u << 8 | 1u << 7 | (c->level - 1u))); /* write-back, enabled, internal */
@@ -124,8 +158,11 @@ static void caches_put(struct smbios *s, struct socket *k)
 	uint16_t handle;
 
 	for (unsigned int i = 0; i < t->nr_caches; i++) {
-		handle = cache_put(s, k, &t->cache[i]);
-		if (t->cache[i].level <= ARRAY_SIZE(k->cache) && k->cache[t->cache[i].level - 1] == SMBIOS_NONE)
+		if (!k->instances[i])
+			continue;
+		handle = cache_put(s, k, i);
+		if (t->cache[i].level <= ARRAY_SIZE(k->cache) &&
+		    k->cache[t->cache[i].level - 1] == SMBIOS_NONE)
 			k->cache[t->cache[i].level - 1] = handle;
 	}
 }
@@ -183,33 +220,44 @@ static void processor_put(struct smbios *s, const struct socket *k)
 	smbios_end(s);
 }
 
-/* nr seats by rising APIC id. */
-static void sockets_put(struct smbios *s, const struct seat *seat, unsigned int nr)
+static void sockets_put(struct smbios *s, struct seats *seats)
 {
+	const struct topology *t = s->p->topo;
+	unsigned int at = 0, nr, number = 0;
 	struct socket k;
-	unsigned int left = nr, number = 0;
 
-	_Static_assert(TOPO_MAX_CPUS * (TOPO_MAX_CACHES + 1) < 0xf000, "handles for any shape, and for the rest");
-	while (left) {
+	_Static_assert(CACHE_HANDLES + TOPO_MAX_CACHES + TOPO_MAX_CPUS < 0xfe00,
+		       "handles for all, and for the rest");
+	while (at < t->nr_cpus) {
+		const struct topo_cpu *const *seat = seats->cpu + at;
+
 		k = (struct socket){ .number = number++, .cache = { SMBIOS_NONE, SMBIOS_NONE, SMBIOS_NONE } };
-		left -= socket_count(s->p->topo, seat + (nr - left), left, &k);
-		if (k.cores_present)
+		nr = socket_count(t, seat, t->nr_cpus - at, &k);
+		if (k.cores_present && s->nr < CACHE_HANDLES) {
+			socket_count_caches(t, seats, seat, nr, &k);
 			caches_put(s, &k);
+		}
 		processor_put(s, &k);
+		at += nr;
 	}
 }
 
 int smbios_put_cpus(struct smbios *s, struct err *e)
 {
 	const struct topology *t = s->p->topo;
-	struct seat *seat = calloc(t->nr_cpus, sizeof(seat[0]));
+	struct seats seats = { .cpu = calloc(t->nr_cpus, sizeof(*seats.cpu)),
+			       .stamp = calloc(NR_INSTANCES, sizeof(*seats.stamp)) };
+	int rc = 0;
 
-	if (!seat)
-		return err_set(e, -ENOMEM, "no memory for the SMBIOS tables");
+	if (!seats.cpu || !seats.stamp) {
+		rc = err_set(e, -ENOMEM, "no memory for the SMBIOS tables");
+	} else {
 	for (unsigned int i = 0; i < t->nr_cpus; i++)
-		seat[i] = (struct seat){ .apic_id = t->cpu[i].apic_id, .present = t->cpu[i].present };
-	qsort(seat, t->nr_cpus, sizeof(seat[0]), seat_compare);
-	sockets_put(s, seat, t->nr_cpus);
-	free(seat);
-	return 0;
+			seats.cpu[i] = &t->cpu[i];
+		qsort(seats.cpu, t->nr_cpus, sizeof(*seats.cpu), seat_compare);
+		sockets_put(s, &seats);
+	}
+	free(seats.cpu);
+	free(seats.stamp);
+	return rc;
 }

@@ -36,7 +36,7 @@ static inline void rig_place_cpus(struct topology *t, unsigned int nr_present)
 	for (unsigned int i = 0; i < t->nr_cpus; i++) {
 		unsigned int rest = i;
 
-		t->cpu[i] = (struct topo_cpu){ .present = i < nr_present };
+		t->cpu[i] = (struct topo_cpu){ .present = i < nr_present, .host_cpu = -1 };
 		for (unsigned int level = 0; level < NR_TOPO_LEVELS; level++) {
 			t->cpu[i].id[level] = (uint16_t)(rest % t->count[level]);
 			rest /= t->count[level];
@@ -45,25 +45,98 @@ static inline void rig_place_cpus(struct topology *t, unsigned int nr_present)
 	}
 }
 
+/* Each vCPU has every kind of cache that is of its core type, and shares it with its unit. */
+static inline void rig_set_instances(struct topology *t)
+{
+	for (unsigned int i = 0; i < t->nr_cpus; i++)
+		for (unsigned int k = 0; k < t->nr_caches; k++) {
+			struct topo_cpu *cpu = &t->cpu[i];
+			bool has = !t->cache[k].core_type || t->cache[k].core_type == cpu->core_type;
+
+			cpu->cache[k] = has ? cpu->unit[t->cache[k].shared] : TOPO_NO_CACHE;
+			cpu->cache_shift[k] = (uint8_t)t->shift[t->cache[k].shared];
+		}
+}
+
+/* The numbers of units in the machine, and their sizes, from the ids; vCPUs are by rising id. Call after any change. */
+static inline void rig_count_units(struct topology *t)
+{
+	for (unsigned int level = 0; level < NR_TOPO_LEVELS; level++) {
+		t->nr_units[level] = 0;
+		free(t->unit_cpus[level]);
+		t->unit_cpus[level] = calloc(t->nr_cpus, sizeof(*t->unit_cpus[level]));
+		ck_assert_ptr_nonnull(t->unit_cpus[level]);
+		for (unsigned int i = 0; i < t->nr_cpus; i++) {
+			if (!i ||
+			    t->cpu[i].apic_id >> t->shift[level] != t->cpu[i - 1].apic_id >> t->shift[level])
+				t->nr_units[level]++;
+			t->cpu[i].unit[level] = (uint16_t)(t->nr_units[level] - 1);
+			t->unit_cpus[level][t->nr_units[level] - 1]++;
+		}
+	}
+	free(t->unit_cpus[TOPO_THREAD]);
+	t->unit_cpus[TOPO_THREAD] = NULL;
+	rig_set_instances(t);
+}
+
+/* A thread less, so that the shape is uneven. */
+static inline void rig_drop_cpu(struct topology *t, unsigned int index)
+{
+	memmove(&t->cpu[index], &t->cpu[index + 1], (t->nr_cpus - index - 1) * sizeof(t->cpu[0]));
+	t->nr_cpus--;
+	t->nr_present--;
+	t->regular = false;
+	rig_count_units(t);
+}
+
 static inline void rig_set_caches(struct topology *t)
 {
 	static const struct topo_cache cache[] = {
-		{ CACHE_DATA, 1, TOPO_CORE, 32 << 10, 64, 8, 1, 64, false, false },
-		{ CACHE_INSTRUCTION, 1, TOPO_CORE, 32 << 10, 64, 8, 1, 64, false, false },
-		{ CACHE_UNIFIED, 2, TOPO_CORE, 2 << 20, 64, 16, 1, 2048, false, false },
-		{ CACHE_UNIFIED, 3, TOPO_DIE, 30 << 20, 64, 15, 1, 32768, true, false },
+		{ CACHE_DATA, 1, TOPO_CORE, 32 << 10, 64, 8, 1, 64, false, false, TOPO_ALIKE },
+		{ CACHE_INSTRUCTION, 1, TOPO_CORE, 32 << 10, 64, 8, 1, 64, false, false, TOPO_ALIKE },
+		{ CACHE_UNIFIED, 2, TOPO_CORE, 2 << 20, 64, 16, 1, 2048, false, false, TOPO_ALIKE },
+		{ CACHE_UNIFIED, 3, TOPO_DIE, 30 << 20, 64, 15, 1, 32768, true, false, TOPO_ALIKE },
 	};
 
 	t->nr_caches = ARRAY_SIZE(cache);
 	memcpy(t->cache, cache, sizeof(cache));
 }
 
+/*
+ * NUMA nodes: one for each package, with 64 MiB, and a last one with the rest of 16 GiB (no hole in it) and no
+ * vCPU. Distances are 10 and 20 but for the last node's, which is 30 away.
+ */
+static inline void rig_set_nodes(struct rig *r)
+{
+	struct topology *t = &r->topo;
+	unsigned int nr = t->nr_units[TOPO_PACKAGE] + 1;
+
+	ck_assert_uint_le(nr, TOPO_MAX_NODES);
+	t->nr_nodes = nr;
+	t->node = calloc(nr, sizeof(*t->node));
+	t->distance = calloc(nr, nr);
+	ck_assert(t->node && t->distance);
+	for (unsigned int i = 0; i < t->nr_cpus; i++)
+		t->cpu[i].node = t->cpu[i].unit[TOPO_PACKAGE];
+	for (unsigned int i = 0; i < nr * nr; i++)
+		t->distance[i] = i % (nr + 1) == 0 ? 10 : i / nr == nr - 1 || i % nr == nr - 1 ? 30 : 20;
+	for (unsigned int n = 0; n < nr; n++) {
+		uint64_t start = n * 64 * MIB;
+
+		t->node[n].memory_bytes = n == nr - 1 ? 16 * GIB - start : 64 * MIB;
+		r->p.node_map[n] = (struct node_range){ start, t->node[n].memory_bytes, n };
+	}
+	r->p.nr_node_map = nr;
+}
+
 static inline void rig_set_platform(struct rig *r)
 {
 	r->p = (struct platform){
 		.topo = &r->topo,
-		.map = { { 0, MAP_EBDA, MEM_RAM }, { MAP_EBDA, 0x400, MEM_RESERVED },
-			 { MIB, 2 * GIB - 2 * MIB, MEM_RAM }, { 2 * GIB - MIB, MIB, MEM_ACPI } },
+		.map = { { 0, MAP_EBDA, MEM_RAM },
+			 { MAP_EBDA, 0x400, MEM_RESERVED },
+			 { MIB, 2 * GIB - 2 * MIB, MEM_RAM },
+			 { 2 * GIB - MIB, MIB, MEM_ACPI } },
 		.nr_map = 4,
 		.ram_bytes = 2 * GIB,
 		.pci32_base = MAP_PCI32_BASE,
@@ -78,7 +151,8 @@ static inline void rig_set_platform(struct rig *r)
 		.cpu_vendor = "GenuineIntel",
 		.cpu_brand = "A Processor @ 2.00GHz",
 		.name = "unit",
-		.uuid = { 0x00, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff },
+		.uuid = { 0x00, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd,
+			  0xee, 0xff },
 		.version = "1.2.3",
 	};
 }
@@ -100,8 +174,10 @@ static inline void rig_init(struct rig *r, struct rig_shape shape)
 	t->nr_present = shape.nr_present ? shape.nr_present : t->nr_cpus;
 	t->cpu = calloc(t->nr_cpus, sizeof(t->cpu[0]));
 	ck_assert_ptr_nonnull(t->cpu);
+	t->regular = true;
 	rig_place_cpus(t, t->nr_present);
 	rig_set_caches(t);
+	rig_count_units(t);
 	rig_set_platform(r);
 }
 
@@ -120,6 +196,11 @@ static inline void rig_fini(struct rig *r)
 		ck_assert_int_eq(system(cmd), 0);
 	}
 	buf_fini(&r->out);
+	for (unsigned int level = 0; level < NR_TOPO_LEVELS; level++)
+		free(r->topo.unit_cpus[level]);
+	free(r->topo.node);
+	free(r->topo.distance);
+	free(r->topo.path);
 	free(r->topo.cpu);
 }
 

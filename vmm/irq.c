@@ -1,6 +1,7 @@
 /*
- * In-kernel interrupt controllers and their routes. GSIs 0-15 reach both the PIC and the IOAPIC, 16-23
- * the IOAPIC only, and from 24 up each is one message. The PIT's output arrives at IOAPIC pin 2.
+ * In-kernel interrupt controllers and KVM's routes. GSIs 0-15 reach both the PIC and the IOAPIC, 16-23 the IOAPIC
+ * only, and from 24 up each is one message. The PIT's output arrives at IOAPIC pin 2. What is different when the
+ * controllers are ours is irq_split.c's business.
  */
 #include "vmm/irq.h"
 
@@ -8,6 +9,8 @@
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+
+#include "vmm/base/log.h"
 
 static int routes_reserve(struct irqs *irqs, size_t nr)
 {
@@ -62,11 +65,29 @@ static int routes_init(struct irqs *irqs)
 	return routes_commit(irqs);
 }
 
-int irqs_create_chips(int vm_fd, struct err *e)
+bool irqs_need_split(const struct topology *t)
+{
+	for (unsigned int i = 0; i < t->nr_cpus; i++)
+		if (t->cpu[i].apic_id >= 255)
+			return true;
+	return false;
+}
+
+static int create_split(int vm_fd, struct err *e)
+{
+	/* GSIs below this are IOAPIC pins, whose routes tell KVM which EOIs we want to see. */
+	struct kvm_enable_cap cap = { .cap = KVM_CAP_SPLIT_IRQCHIP, .args = { NR_IOAPIC_PINS } };
+
+	return kvm_ioctl(vm_fd, KVM_ENABLE_CAP, &cap) < 0 ? err_sys(e, -errno, "KVM_CAP_SPLIT_IRQCHIP") : 0;
+}
+
+int irqs_create_chips(int vm_fd, bool split, struct err *e)
 {
 	/* The speaker port 0x61 gates PIT channel 2, which guests use to calibrate their clocks. */
 	struct kvm_pit_config pit = { .flags = KVM_PIT_SPEAKER_DUMMY };
 
+	if (split)
+		return create_split(vm_fd, e);
 	if (kvm_ioctl(vm_fd, KVM_CREATE_IRQCHIP, NULL) < 0)
 		return err_sys(e, -errno, "KVM_CREATE_IRQCHIP");
 	if (kvm_ioctl(vm_fd, KVM_CREATE_PIT2, &pit) < 0)
@@ -74,16 +95,24 @@ int irqs_create_chips(int vm_fd, struct err *e)
 	return 0;
 }
 
-int irqs_init(struct irqs *irqs, struct kvm *kvm, struct err *e)
+int irqs_init(struct irqs *irqs, struct kvm *kvm, bool split, struct err *e)
 {
 	int rc;
 
-	*irqs = (struct irqs){ .kvm = kvm };
+	*irqs = (struct irqs){ .kvm = kvm, .split = split };
 	pthread_mutex_init(&irqs->lock, NULL);
-	rc = irqs_create_chips(kvm->vm_fd, e);
+	pthread_mutex_init(&irqs->route_lock, NULL);
+	if (split && !(kvm->split_irqchip && kvm->x2apic_api))
+		return err_set(
+			e, -ENOTSUP,
+			"this KVM lacks %s, which APIC ids above 254 need: without it at most 255 processors "
+			"are possible, counting pluggable ones and gaps between ids; Linux 4.7 and newer "
+			"have it",
+			kvm->split_irqchip ? "KVM_CAP_X2APIC_API" : "KVM_CAP_SPLIT_IRQCHIP");
+	rc = irqs_create_chips(kvm->vm_fd, split, e);
 	if (rc < 0)
 		return rc;
-	rc = routes_init(irqs);
+	rc = split ? routes_reserve(irqs, 64) : routes_init(irqs); /* of KVM's table nothing is there yet */
 	return rc < 0 ? err_sys(e, rc, "KVM_SET_GSI_ROUTING") : 0;
 }
 
@@ -91,19 +120,28 @@ void irqs_fini(struct irqs *irqs)
 {
 	if (!irqs->kvm)
 		return;
+	pthread_mutex_destroy(&irqs->route_lock);
 	pthread_mutex_destroy(&irqs->lock);
 	free(irqs->routes);
 	*irqs = (struct irqs){ 0 };
+}
+
+static void drive_locked(struct irqs *irqs, unsigned int gsi, bool level)
+{
+	struct kvm_irq_level arg = { .irq = gsi, .level = level };
+
+	if (irqs->split)
+		irqs_split_drive_locked(irqs, gsi, level);
+	else
+		(void)kvm_ioctl(irqs->kvm->vm_fd, KVM_IRQ_LINE, &arg); /* cannot fail for a pin that exists */
 }
 
 static void lines_lower(struct irqs *irqs)
 {
 	pthread_mutex_lock(&irqs->lock);
 	for (unsigned int gsi = 0; gsi < NR_IOAPIC_PINS; gsi++) {
-		struct kvm_irq_level level = { .irq = gsi, .level = 0 };
-
 		irqs->raised[gsi] = 0;
-		(void)kvm_ioctl(irqs->kvm->vm_fd, KVM_IRQ_LINE, &level); /* cannot fail for a pin that exists */
+		drive_locked(irqs, gsi, false);
 	}
 	pthread_mutex_unlock(&irqs->lock);
 }
@@ -115,10 +153,13 @@ int irqs_reset(struct irqs *irqs, int fresh_vm_fd, struct err *e)
 	struct kvm_pit_state2 pit;
 
 	lines_lower(irqs);
+	if (irqs->split)
+		return 0; /* the chips are devices, and have been reset as such */
 	for (unsigned int i = 0; i < ARRAY_SIZE(chips); i++) {
 		struct kvm_irqchip chip = { .chip_id = chips[i] };
 
-		if (kvm_ioctl(fresh_vm_fd, KVM_GET_IRQCHIP, &chip) < 0 || kvm_ioctl(vm_fd, KVM_SET_IRQCHIP, &chip) < 0)
+		if (kvm_ioctl(fresh_vm_fd, KVM_GET_IRQCHIP, &chip) < 0 ||
+		    kvm_ioctl(vm_fd, KVM_SET_IRQCHIP, &chip) < 0)
 			return err_sys(e, -errno, "cannot reset interrupt controller %u", chips[i]);
 	}
 	if (kvm_ioctl(fresh_vm_fd, KVM_GET_PIT2, &pit) < 0 || kvm_ioctl(vm_fd, KVM_SET_PIT2, &pit) < 0)
@@ -137,11 +178,8 @@ static void line_set(void *ctx, unsigned int pin, bool level)
 	was = irqs->raised[gsi];
 	is = level ? was | bit : was & (uint8_t)~bit;
 	irqs->raised[gsi] = is;
-	if (!was != !is) {
-		struct kvm_irq_level arg = { .irq = gsi, .level = is != 0 };
-
-		(void)kvm_ioctl(irqs->kvm->vm_fd, KVM_IRQ_LINE, &arg);
-	}
+	if (!was != !is)
+		drive_locked(irqs, gsi, is);
 	pthread_mutex_unlock(&irqs->lock);
 }
 
@@ -183,9 +221,9 @@ int irqs_msi_open(void *ctx, struct msi_vector *v)
 	*v = (struct msi_vector){ .fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), .gsi = -1 };
 	if (v->fd < 0)
 		return -errno;
-	pthread_mutex_lock(&irqs->lock);
+	pthread_mutex_lock(&irqs->route_lock);
 	rc = gsi_alloc_locked(irqs);
-	pthread_mutex_unlock(&irqs->lock);
+	pthread_mutex_unlock(&irqs->route_lock);
 	if (rc < 0) {
 		close(v->fd);
 		v->fd = -1;
@@ -195,30 +233,35 @@ int irqs_msi_open(void *ctx, struct msi_vector *v)
 	return 0;
 }
 
+static void route_remove_locked(struct irqs *irqs, int gsi)
+{
+	struct kvm_irq_routing_entry *route = route_find_locked(irqs, gsi);
+
+	if (!route)
+		return;
+	*route = irqs->routes->entries[--irqs->routes->nr];
+	(void)routes_commit(irqs); /* a shorter table that KVM has accepted before */
+}
+
 void irqs_msi_close(void *ctx, struct msi_vector *v)
 {
 	struct irqs *irqs = ctx;
-	struct kvm_irq_routing_entry *route;
 
 	if (v->fd < 0)
 		return;
 	irqs_msi_mask(ctx, v);
-	pthread_mutex_lock(&irqs->lock);
-	route = route_find_locked(irqs, v->gsi);
-	if (route) {
-		*route = irqs->routes->entries[--irqs->routes->nr];
-		(void)routes_commit(irqs); /* a shorter table that KVM has accepted before */
-	}
+	pthread_mutex_lock(&irqs->route_lock);
+	route_remove_locked(irqs, v->gsi);
 	irqs->used[v->gsi / 64] &= ~(1ull << (v->gsi % 64));
-	pthread_mutex_unlock(&irqs->lock);
+	pthread_mutex_unlock(&irqs->route_lock);
 	close(v->fd);
 	*v = (struct msi_vector){ .fd = -1, .gsi = -1 };
 }
 
-/* Point the vector's GSI at a message; on failure the table stays as it was. */
-static int route_set_locked(struct irqs *irqs, const struct msi_vector *v, uint64_t addr, uint32_t data)
+/* Point a GSI at a message; on failure the table stays as it was. */
+static int route_set_locked(struct irqs *irqs, int gsi, uint64_t addr, uint32_t data)
 {
-	struct kvm_irq_routing_entry *route = route_find_locked(irqs, v->gsi);
+	struct kvm_irq_routing_entry *route = route_find_locked(irqs, gsi);
 	struct kvm_irq_routing_entry was;
 	bool is_new = !route;
 	int rc;
@@ -231,7 +274,7 @@ static int route_set_locked(struct irqs *irqs, const struct msi_vector *v, uint6
 	}
 	was = *route;
 	*route = (struct kvm_irq_routing_entry){
-		.gsi = (uint32_t)v->gsi,
+		.gsi = (uint32_t)gsi,
 		.type = KVM_IRQ_ROUTING_MSI,
 		.u.msi = { .address_lo = (uint32_t)addr, .address_hi = (uint32_t)(addr >> 32), .data = data },
 	};
@@ -245,14 +288,30 @@ static int route_set_locked(struct irqs *irqs, const struct msi_vector *v, uint6
 	return rc;
 }
 
+void irqs_pin_route(struct irqs *irqs, unsigned int pin, uint64_t addr, uint32_t data)
+{
+	int rc = 0;
+
+	pthread_mutex_lock(&irqs->route_lock);
+	if (addr)
+		rc = route_set_locked(irqs, (int)pin, addr, data);
+	else
+		route_remove_locked(irqs, (int)pin);
+	pthread_mutex_unlock(&irqs->route_lock);
+	if (rc < 0)
+		log_warn("interrupt line %u may stop: no route for it: %s", pin, strerror(-rc));
+}
+
 int irqs_msi_set(void *ctx, struct msi_vector *v, uint64_t addr, uint32_t data)
 {
 	struct irqs *irqs = ctx;
 	int rc;
 
-	pthread_mutex_lock(&irqs->lock);
-	rc = route_set_locked(irqs, v, addr, data);
-	pthread_mutex_unlock(&irqs->lock);
+	if (irqs->split)
+		addr = irqs_extended_addr(addr);
+	pthread_mutex_lock(&irqs->route_lock);
+	rc = route_set_locked(irqs, v->gsi, addr, data);
+	pthread_mutex_unlock(&irqs->route_lock);
 	if (rc < 0 || v->live)
 		return rc;
 	/* KVM looks at the eventfd when it is attached: what was signalled while masked comes now. */

@@ -85,6 +85,7 @@ static int kvm_check(struct kvm *kvm, struct err *e)
 	kvm->max_vcpu_id = n > 0 ? (unsigned int)n : kvm->max_vcpus;
 	n = kvm_cap(kvm, KVM_CAP_X2APIC_API);
 	kvm->x2apic_api = n >= (int)(KVM_X2APIC_API_USE_32BIT_IDS | KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK);
+	kvm->split_irqchip = kvm_cap(kvm, KVM_CAP_SPLIT_IRQCHIP) > 0;
 	kvm->tsc_deadline = kvm_cap(kvm, KVM_CAP_TSC_DEADLINE_TIMER) > 0;
 	return 0;
 }

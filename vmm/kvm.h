@@ -31,6 +31,7 @@ struct kvm {
 	unsigned int max_vcpus;
 	unsigned int max_vcpu_id;  /* largest APIC id + 1 */
 	bool x2apic_api;           /* 32-bit APIC ids in messages and saved state */
+	bool split_irqchip;        /* local APICs without the other interrupt controllers */
 	bool tsc_deadline;
 };
 

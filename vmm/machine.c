@@ -9,6 +9,7 @@
 #include "vmm/base/log.h"
 #include "vmm/base/map.h"
 #include "vmm/boot.h"
+#include "vmm/cpu/check.h"
 
 static int open_files(struct machine *m, struct err *e)
 {
@@ -23,41 +24,59 @@ static int open_files(struct machine *m, struct err *e)
 	return rc;
 }
 
+/* The guest's processors, and what there is to say of them. */
+static int processors_build(struct machine *m, const struct cpuid_table *host, bool is_kvm, struct err *e)
+{
+	const struct model_host on = {
+		.table = host, .is_kvm = is_kvm, .ring0_interpreted = is_kvm && cpuid_ring0_interpreted(),
+		.tsc_deadline = m->kvm.tsc_deadline,
+	};
+	uint64_t from_ns = clock_now_ns();
+	int rc = processors_complete(&m->procs, &on, false, e);
+
+	timing_add(&m->timing, TIMING_CPUID, from_ns);
+	for (unsigned int i = 0; rc == 0 && i < m->procs.notes.nr; i++)
+		log_info("%s", m->procs.notes.text[i]);
+	return rc;
+}
+
+/* Ask KVM what processors can be here. */
 static int host_open(struct machine *m, struct err *e)
 {
-	int rc = kvm_open(&m->kvm, e);
+	struct cpuid_table *host = calloc(1, sizeof(*host));
+	int rc = host ? kvm_open(&m->kvm, e) : err_set(e, -ENOMEM, "out of memory");
 
-	if (rc < 0)
-		return rc;
-	m->cpuid = calloc(1, sizeof(*m->cpuid));
-	if (!m->cpuid)
-		return err_set(e, -ENOMEM, "out of memory");
-	return cpuid_read_host(m->kvm.fd, m->cpuid, e);
+	if (rc == 0 && (rc = cpuid_read_kvm(m->kvm.fd, host, e)) == 0)
+		rc = processors_build(m, host, true, e);
+	free(host);
+	return rc;
 }
 
 /* Does this host have what the user asked for? */
 static int limits_check(struct machine *m, struct err *e)
 {
-	const struct topology *t = &m->topo;
-	uint64_t ram_max = memory_max_bytes(cpuid_phys_bits(m->cpuid));
+	const struct topology *t = &m->procs.topo;
+	uint64_t ram_max = memory_max_bytes(cpuid_phys_bits(m->procs.table));
 	char most[24];
 
 	if (t->nr_present > m->kvm.max_vcpus)
 		return err_usage(e, "--cpus %u: KVM on this host allows %u vCPUs", t->nr_present, m->kvm.max_vcpus);
-	if (t->cpu[t->nr_cpus - 1].apic_id >= m->kvm.max_vcpu_id)
+	if (topology_max_apic_id(t) >= m->kvm.max_vcpu_id)
 		return err_usage(e, "--cpus: this shape needs APIC ids up to %u, and KVM on this host takes ids below %u",
-				 t->cpu[t->nr_cpus - 1].apic_id, m->kvm.max_vcpu_id);
-	if (m->opts->ram_bytes > ram_max)
+				 topology_max_apic_id(t), m->kvm.max_vcpu_id);
+	if (m->procs.ram_bytes > ram_max)
 		return err_usage(e, "--memory: a guest on this processor can have at most %s (%u address bits)",
-				 opt_size_text(ram_max, most, sizeof(most)), cpuid_phys_bits(m->cpuid));
+				 opt_size_text(ram_max, most, sizeof(most)), cpuid_phys_bits(m->procs.table));
 	return 0;
 }
 
 static int memory_build(struct machine *m, struct err *e)
 {
-	int rc = memory_init(&m->mem, m->opts->ram_bytes, e);
+	int rc = memory_init(&m->mem, m->procs.ram_bytes, e);
 
-	return rc < 0 ? rc : memory_attach(&m->mem, &m->kvm, e);
+	if (rc < 0 || (rc = memory_bind(&m->mem, &m->procs.topo, e)) < 0)
+		return rc;
+	return memory_attach(&m->mem, &m->kvm, e);
 }
 
 static void vcpu_stops_machine(void *ctx, enum stop_reason why, int value)
@@ -82,46 +101,43 @@ static void report_post_codes(void *ctx)
 static int vcpus_build(struct machine *m, struct err *e)
 {
 	const struct vcpus_config cfg = {
-		.kvm = &m->kvm, .pio = &m->pio, .mmio = &m->mmio, .mem = &m->mem.gmem, .topo = &m->topo,
-		.owner = { .ctx = m, .stop = vcpu_stops_machine, .report = report_post_codes },
+		.kvm = &m->kvm, .pio = &m->pio, .mmio = &m->mmio, .mem = &m->mem.gmem, .irqs = &m->irqs, .topo = &m->procs.topo,
+		.procs = &m->procs, .owner = { .ctx = m, .stop = vcpu_stops_machine, .report = report_post_codes },
 	};
-	int rc = cpuid_build(m->cpuid, &m->topo, m->kvm.tsc_deadline, e);
+	int rc = vcpus_init(&m->vcpus, &cfg, e);
 
-	if (rc < 0 || (rc = vcpus_init(&m->vcpus, &cfg, m->cpuid, e)) < 0)
-		return rc;
-	vcpus_power_on(&m->vcpus, cpuid_style(m->cpuid));
-	return 0;
+	m->timing.part_ns[TIMING_CPUID] += m->vcpus.cpuid_ns;
+	return rc < 0 ? rc : vcpus_power_on(&m->vcpus, e);
 }
 
 /* What firmware tables say, apart from the memory map. */
 static int platform_describe(struct machine *m, struct err *e)
 {
 	struct platform *p = &m->platform;
-	const struct kvm_cpuid_entry2 *leaf1 = cpuid_get(m->cpuid, 1, 0);
-	unsigned int bits = MIN(cpuid_phys_bits(m->cpuid), 48u); /* four-level paging of the host reaches so far */
 
-	*p = (struct platform){
-		.topo = &m->topo,
-		.ram_bytes = m->opts->ram_bytes,
-		.pci32_base = MAP_PCI32_BASE,
-		.pci32_len = MAP_PCI32_LEN,
-		.nr_buses = 1, /* of the ECAM's 256: guests probe every bus that MCFG names */
-		.cpuid1_eax = leaf1 ? leaf1->eax : 0,
-		.cpuid1_edx = leaf1 ? leaf1->edx : 0,
-		.name = m->opts->name,
-		.version = TRELLIS_VERSION,
-	};
-	if (bits > 33) { /* above the most RAM there can be, and below AMD's hole at the top */
-		p->pci64_base = 1ull << (bits - 1);
-		p->pci64_len = 1ull << (bits - 2);
-	}
+	tables_describe(p, &m->procs);
+	p->name = m->opts->name;
 	memcpy(p->uuid, m->opts->uuid, sizeof(p->uuid));
-	cpuid_vendor(m->cpuid, p->cpu_vendor);
-	cpuid_brand(m->cpuid, p->cpu_brand);
 	for (unsigned int i = 0; i < MAX_SERIALS; i++)
 		p->com_present[i] = i < m->opts->nr_serials;
 	p->pvpanic_present = true;
 	return tables_plan(&m->tables, p, &m->mem, e);
+}
+
+/* Say where what guests will read tells different shapes: overrides and odd layouts can bring that about. */
+static void tell_findings(struct machine *m)
+{
+	const struct tables *t = &m->tables;
+	const uint8_t *acpi = gmem_hva(&m->mem.gmem, t->acpi_base, t->acpi_bytes);
+	const uint8_t *smbios = gmem_hva(&m->mem.gmem, t->smbios_base, t->smbios_bytes);
+	struct findings f = { .nr = 0 };
+	uint64_t from_ns = clock_now_ns();
+
+	check_cpuid(&m->procs, &f);
+	check_tables(&m->procs, acpi, t->acpi_bytes, smbios, t->smbios_bytes, &f);
+	timing_add(&m->timing, TIMING_CHECK, from_ns);
+	findings_log(&f);
+	findings_fini(&f);
 }
 
 static struct boot_request boot_request(const struct machine *m)
@@ -168,37 +184,41 @@ int machine_init(struct machine *m, const struct run_options *opts, struct loop 
 	m->timing.at_ns[TIMING_MAIN] = main_ns;
 	bus_init(&m->pio, "port", 0x10000);
 	bus_init(&m->mmio, "address", 0);
-	if ((rc = open_files(m, e)) < 0 || (rc = topology_init(&m->topo, &opts->cpus, e)) < 0 ||
+	if ((rc = open_files(m, e)) < 0 || (rc = processors_shape(&m->procs, &opts->cpu, e)) < 0 ||
 	    (rc = host_open(m, e)) < 0 || (rc = limits_check(m, e)) < 0 || (rc = kvm_create_vm(&m->kvm, e)) < 0)
 		return rc;
-	cpuid_fill_caches(m->cpuid, &m->topo);
 	timing_mark(&m->timing, TIMING_KVM);
 	/* Memory before interrupts: each waits for KVM's readers, and after the routes that takes milliseconds. */
 	if ((rc = memory_build(m, e)) < 0)
 		return rc;
 	timing_mark(&m->timing, TIMING_MEMORY);
-	if ((rc = irqs_init(&m->irqs, &m->kvm, e)) < 0 || (rc = vcpus_build(m, e)) < 0)
+	if ((rc = irqs_init(&m->irqs, &m->kvm, irqs_need_split(&m->procs.topo), e)) < 0 || (rc = vcpus_build(m, e)) < 0)
 		return rc;
 	timing_mark(&m->timing, TIMING_VCPUS);
 	if ((rc = platform_describe(m, e)) < 0 || (rc = machine_plug_devices(m, e)) < 0)
 		return rc;
 	timing_mark(&m->timing, TIMING_DEVICES);
 	rc = firmware_run(m, e);
+	if (rc == 0)
+		tell_findings(m);
 	timing_mark(&m->timing, TIMING_LOAD);
 	return rc;
 }
 
 int machine_check(struct machine *m, const struct run_options *opts, struct err *e)
 {
+	struct cpuid_table *host = calloc(1, sizeof(*host));
 	struct boot_request rq;
 	int rc;
 
 	machine_begin(m, opts);
-	m->cpuid = calloc(1, sizeof(*m->cpuid));
-	if (!m->cpuid)
+	if (!host)
 		return err_set(e, -ENOMEM, "out of memory");
-	if ((rc = open_files(m, e)) < 0 || (rc = topology_init(&m->topo, &opts->cpus, e)) < 0 ||
-	    (rc = memory_init(&m->mem, opts->ram_bytes, e)) < 0 || (rc = platform_describe(m, e)) < 0)
+	cpuid_read_instruction(host);
+	if ((rc = open_files(m, e)) == 0 && (rc = processors_shape(&m->procs, &opts->cpu, e)) == 0)
+		rc = processors_build(m, host, false, e);
+	free(host);
+	if (rc < 0 || (rc = memory_check_host_nodes(&m->procs.topo, "/sys", e)) < 0 || (rc = memory_init(&m->mem, m->procs.ram_bytes, e)) < 0 || (rc = platform_describe(m, e)) < 0)
 		return rc;
 	rq = boot_request(m);
 	return boot_load(&rq, &m->mem.gmem, &m->entry, e);
@@ -213,8 +233,7 @@ void machine_fini(struct machine *m)
 	memory_fini(&m->mem);
 	bus_fini(&m->pio);
 	bus_fini(&m->mmio);
-	topology_fini(&m->topo);
-	free(m->cpuid);
+	processors_fini(&m->procs);
 	image_close(&m->kernel);
 	for (unsigned int i = 0; i < m->nr_initrds; i++)
 		image_close(&m->initrd[i]);
@@ -255,7 +274,7 @@ static int machine_reset(struct machine *m, struct err *e)
 			m->device[i].ops->stop(m->device[i].dev);
 	for (unsigned int i = 0; i < m->nr_devices; i++)
 		m->device[i].ops->reset(m->device[i].dev);
-	rc = vcpus_reset(&m->vcpus, &m->irqs, m->cpuid, e);
+	rc = vcpus_reset(&m->vcpus, &m->irqs, e);
 	return rc < 0 ? rc : firmware_run(m, e);
 }
 
@@ -297,7 +316,7 @@ int machine_run(struct machine *m, enum stop_reason *why, int *value, struct err
 {
 	int rc;
 
-	log_debug("%s, %u of %u vCPUs, entry 0x%llx", m->entry.what, m->topo.nr_present, m->topo.nr_cpus,
+	log_debug("%s, %u of %u vCPUs, entry 0x%llx", m->entry.what, m->procs.topo.nr_present, m->procs.topo.nr_cpus,
 		  (unsigned long long)m->entry.rip);
 	m->loop->on_wake = on_wake;
 	m->loop->wake_ctx = m;

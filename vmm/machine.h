@@ -12,6 +12,9 @@
 #include "devices/debug_exit.h"
 #include "devices/edu.h"
 #include "devices/i8042.h"
+#include "devices/i8254.h"
+#include "devices/i8259.h"
+#include "devices/ioapic.h"
 #include "devices/pci.h"
 #include "devices/pm.h"
 #include "devices/post.h"
@@ -22,7 +25,7 @@
 #include "firmware/boot.h"
 #include "firmware/platform.h"
 #include "vmm/bus.h"
-#include "vmm/cpu/cpuid.h"
+#include "vmm/cpu/processors.h"
 #include "vmm/irq.h"
 #include "vmm/kvm.h"
 #include "vmm/memory.h"
@@ -50,12 +53,14 @@ struct machine {
 	struct image initrd[MAX_INITRDS];
 	const char *initrd_args[MAX_INITRDS]; /* borrowed from opts */
 	unsigned int nr_initrds;
-	struct topology topo;
+	struct processors procs;
 	struct kvm kvm;
 	struct memory mem;
 	struct irqs irqs;
+	struct ioapic ioapic;           /* these three in split machines only (vmm/irq.h) */
+	struct i8259 pic;
+	struct i8254 pit;
 	struct bus pio, mmio;
-	struct cpuid_table *cpuid;      /* owned */
 	struct vcpus vcpus;
 	struct platform platform;
 	struct tables tables;

@@ -164,6 +164,45 @@ static int plug_serial(struct machine *m, struct err *e)
 	return 0;
 }
 
+static void unplug_ioapic(void *dev)
+{
+	ioapic_fini(dev);
+}
+
+static void unplug_pic(void *dev)
+{
+	i8259_fini(dev);
+}
+
+static void unplug_pit(void *dev)
+{
+	i8254_fini(dev);
+}
+
+/* The controllers and the timer that KVM does not have in a split machine (vmm/irq.h). Before all other devices. */
+static int plug_interrupt_chips(struct machine *m, struct err *e)
+{
+	const struct ioapic_host messages = irqs_ioapic_host(&m->irqs);
+	int rc;
+
+	ioapic_init(&m->ioapic, &messages);
+	if ((rc = plug(m, "ioapic", &ioapic_dev_ops, &m->ioapic, unplug_ioapic, e)) < 0)
+		return rc;
+	i8259_init(&m->pic, irqs_intr_line(&m->irqs));
+	if ((rc = plug(m, "pic", &i8259_dev_ops, &m->pic, unplug_pic, e)) < 0)
+		return rc;
+	irqs_attach_chips(&m->irqs, &m->ioapic, &m->pic);
+	if ((rc = i8254_init(&m->pit, irqs_line(&m->irqs, 0, 0), m->loop, e)) < 0 ||
+	    (rc = plug(m, "pit", &i8254_dev_ops, &m->pit, unplug_pit, e)) < 0 ||
+	    (rc = bus_add(&m->mmio, MAP_IOAPIC_BASE, IOAPIC_WINDOW, &ioapic_io_ops, &m->ioapic, "ioapic", e)) < 0 ||
+	    (rc = bus_add(&m->pio, PORT_PIC_MASTER, I8259_WINDOW, &i8259_master_io_ops, &m->pic, "pic", e)) < 0 ||
+	    (rc = bus_add(&m->pio, PORT_PIC_SLAVE, I8259_WINDOW, &i8259_slave_io_ops, &m->pic, "slave pic", e)) < 0 ||
+	    (rc = bus_add(&m->pio, PORT_PIC_ELCR, I8259_WINDOW, &i8259_elcr_io_ops, &m->pic, "elcr", e)) < 0 ||
+	    (rc = bus_add(&m->pio, PORT_PIT, I8254_WINDOW, &i8254_io_ops, &m->pit, "pit", e)) < 0)
+		return rc;
+	return bus_add(&m->pio, PORT_PORT61, 1, &i8254_port61_io_ops, &m->pit, "port 61", e);
+}
+
 static void unplug_rtc(void *dev)
 {
 	rtc_fini(dev);
@@ -310,6 +349,8 @@ int machine_plug_devices(struct machine *m, struct err *e)
 
 	m->host = host_ops;
 	m->host.ctx = m;
+	if (m->irqs.split && (rc = plug_interrupt_chips(m, e)) < 0)
+		return rc;
 	if ((rc = plug_serial(m, e)) < 0 || (rc = plug_rtc(m, e)) < 0 || (rc = plug_i8042(m, e)) < 0 ||
 	    (rc = plug_pm(m, e)) < 0 || (rc = plug_ports(m, e)) < 0 || (rc = plug_pci(m, e)) < 0)
 		return rc;

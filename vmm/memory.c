@@ -28,7 +28,8 @@ static uint8_t *map_congruent(uint64_t bytes)
 		errno = ENOMEM;
 		return NULL;
 	}
-	raw = mmap(NULL, bytes + align, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	raw = mmap(NULL, bytes + align, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+		   -1, 0);
 	if (raw == MAP_FAILED)
 		return NULL;
 	at = (uint8_t *)(uintptr_t)align_up((uintptr_t)raw, align);
@@ -47,12 +48,14 @@ int memory_init(struct memory *mem, uint64_t bytes, struct err *e)
 	mem->high_bytes = bytes - mem->low_bytes;
 	mem->backing.hva = map_congruent(bytes);
 	if (!mem->backing.hva)
-		return err_sys(e, -errno, "cannot map %llu MiB of guest memory", (unsigned long long)(bytes / MIB));
+		return err_sys(e, -errno, "cannot map %llu MiB of guest memory",
+			       (unsigned long long)(bytes / MIB));
 	mem->backing.bytes = bytes;
 
 	rc = gmem_add(&mem->gmem, 0, mem->low_bytes, mem->backing.hva, e);
 	if (rc == 0 && mem->high_bytes)
-		rc = gmem_add(&mem->gmem, MAP_HIGH_RAM_BASE, mem->high_bytes, mem->backing.hva + mem->low_bytes, e);
+		rc = gmem_add(&mem->gmem, MAP_HIGH_RAM_BASE, mem->high_bytes,
+			      mem->backing.hva + mem->low_bytes, e);
 	if (rc < 0)
 		memory_fini(mem);
 	return rc;
@@ -77,7 +80,8 @@ int memory_attach(struct memory *mem, struct kvm *kvm, struct err *e)
 		};
 
 		if (kvm_ioctl(kvm->vm_fd, KVM_SET_USER_MEMORY_REGION, &slot) < 0)
-			return err_sys(e, -errno, "KVM_SET_USER_MEMORY_REGION at 0x%llx", (unsigned long long)r->gpa);
+			return err_sys(e, -errno, "KVM_SET_USER_MEMORY_REGION at 0x%llx",
+				       (unsigned long long)r->gpa);
 	}
 	return 0;
 }

@@ -9,7 +9,6 @@
 
 #include "vmm/base/log.h"
 #include "vmm/base/map.h"
-#include "vmm/memory.h"
 
 static int set_string(char **target, const char *arg, struct err *e)
 {
@@ -49,50 +48,6 @@ static int parse_initrd(void *config, const char *arg, struct err *e)
 	if (o->nr_initrds == MAX_INITRDS)
 		return err_usage(e, "--initrd: at most %d files can be given", MAX_INITRDS);
 	return opt_parse_list("--initrd", arg, initrd_keys, &o->initrd[o->nr_initrds++], e);
-}
-
-#define COUNT_OF(level) offsetof(struct topology_spec, count) + (level) * sizeof(unsigned int)
-
-static const struct opt_key cpus_keys[] = {
-	{ .name = "cpus", .value = "N", .kind = OPT_UINT, .offset = offsetof(struct topology_spec, cpus), .min = 1,
-	  .max = TOPO_MAX_CPUS, .positional = true },
-	{ .name = "max", .value = "M", .help = "processors that there is room for (default N)", .kind = OPT_UINT,
-	  .offset = offsetof(struct topology_spec, max), .min = 1, .max = TOPO_MAX_CPUS },
-	{ .name = "sockets", .value = "N", .help = "sockets in the machine (default 1)", .kind = OPT_UINT,
-	  .offset = COUNT_OF(TOPO_PACKAGE), .min = 1, .max = TOPO_MAX_CPUS },
-	{ .name = "dies", .value = "N", .help = "dies in a socket (default 1)", .kind = OPT_UINT,
-	  .offset = COUNT_OF(TOPO_DIE), .min = 1, .max = TOPO_MAX_CPUS },
-	{ .name = "modules", .value = "N", .help = "modules in a die (default 1)", .kind = OPT_UINT,
-	  .offset = COUNT_OF(TOPO_MODULE), .min = 1, .max = TOPO_MAX_CPUS },
-	{ .name = "cores", .value = "N", .help = "cores in a module (default: what is left)", .kind = OPT_UINT,
-	  .offset = COUNT_OF(TOPO_CORE), .min = 1, .max = TOPO_MAX_CPUS },
-	{ .name = "threads", .value = "N", .help = "threads in a core (default 1)", .kind = OPT_UINT,
-	  .offset = COUNT_OF(TOPO_THREAD), .min = 1, .max = TOPO_MAX_CPUS },
-	{ 0 },
-};
-
-static int parse_cpus(void *config, const char *arg, struct err *e)
-{
-	struct run_options *o = config;
-
-	o->cpus = (struct topology_spec){ 0 };
-	return opt_parse_list("--cpus", arg, cpus_keys, &o->cpus, e);
-}
-
-static const struct opt_key memory_keys[] = {
-	{ .name = "size", .value = "SIZE", .kind = OPT_SIZE, .offset = offsetof(struct run_options, ram_bytes),
-	  .min = MEMORY_MIN_BYTES, .max = 1ull << 50, .positional = true },
-	{ 0 },
-};
-
-static int parse_memory(void *config, const char *arg, struct err *e)
-{
-	struct run_options *o = config;
-	int rc = opt_parse_list("--memory", arg, memory_keys, o, e);
-
-	if (rc == 0 && o->ram_bytes % 4096)
-		return err_usage(e, "--memory %s: expected a multiple of 4K", arg);
-	return rc;
 }
 
 static int parse_serial(void *config, const char *arg, struct err *e)
@@ -220,12 +175,7 @@ const struct opt run_opts[] = {
 	  .help = "An initial RAM disk. Given more than once, Linux gets them joined in this order; a Multiboot kernel "
 		  "gets each as a module. A comma inside a value is written twice, here and everywhere." },
 	{ .name = "append", .arg = "TEXT", .parse = parse_append, .help = "The kernel's command line." },
-	{ .name = "cpus", .alias = "smp", .arg = "N[,max=M][,sockets=,dies=,modules=,cores=,threads=]",
-	  .parse = parse_cpus, .keys = cpus_keys,
-	  .help = "Processors and their shape (default 1). What is not said is derived: one socket, and as many cores "
-		  "as it takes. The numbers must multiply to max." },
-	{ .name = "memory", .alias = "m", .arg = "SIZE", .parse = parse_memory,
-	  .help = "Guest RAM with a suffix K, M, G or T; a bare number counts MiB (default 256M)." },
+	{ .name = "processors", .group = cpu_opts, FLAG(cpu) },
 	{ .name = "serial", .arg = "stdio|none|file:PATH|pty|unix:PATH", .parse = parse_serial,
 	  .help = "Where a serial port leads; the first is COM1's (default stdio), the next COM2's, up to COM4. "
 		  "Standard input and output are the console: Ctrl-a x quits, Ctrl-a h lists the other keys. file: "
@@ -272,16 +222,15 @@ int run_options_parse(struct run_options *o, int argc, char *const *argv, struct
 	int rc;
 
 	*o = (struct run_options){
-		.cpus.cpus = 1,
-		.ram_bytes = 256 * MIB,
 		.shutdown_timeout_s = 60,
 		.debug_exit_port = PORT_DEBUG_EXIT,
 		.log_level = LOG_INFO,
 	};
+	cpu_options_init(&o->cpu);
 	if ((rc = set_string(&o->append, "", e)) < 0 || (rc = set_string(&o->name, "trellis", e)) < 0)
 		return rc;
 	rc = opt_parse_args(run_opts, argc, argv, o, e);
-	if (rc < 0 || o->help)
+	if (rc < 0 || o->help || o->cpu.list_models)
 		return rc;
 	if (!o->nr_serials)
 		o->serial[o->nr_serials++].mode = SERIAL_STDIO;
@@ -290,6 +239,7 @@ int run_options_parse(struct run_options *o, int argc, char *const *argv, struct
 
 void run_options_fini(struct run_options *o)
 {
+	cpu_options_fini(&o->cpu);
 	free(o->kernel);
 	free(o->append);
 	free(o->name);

@@ -5,7 +5,7 @@
 #define TRELLIS_OPTIONS_H
 
 #include "vmm/base/opt.h"
-#include "vmm/cpu/topology.h"
+#include "vmm/cpu/cpu_options.h"
 
 enum { MAX_INITRDS = 16, MAX_SERIALS = 4 };
 
@@ -28,8 +28,7 @@ struct run_options {
 	struct initrd_option initrd[MAX_INITRDS];
 	unsigned int nr_initrds;
 	char *append;
-	struct topology_spec cpus;
-	uint64_t ram_bytes;
+	struct cpu_options cpu;        /* processors and memory */
 	struct serial_option serial[MAX_SERIALS];
 	unsigned int nr_serials;
 	bool no_reboot;

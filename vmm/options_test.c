@@ -34,8 +34,8 @@ START_TEST(defaults_are_a_small_machine_with_one_console)
 	ck_assert_str_eq(o.kernel, "vmlinuz");
 	ck_assert_str_eq(o.append, "");
 	ck_assert_str_eq(o.name, "trellis");
-	ck_assert_uint_eq(o.cpus.cpus, 1);
-	ck_assert_uint_eq(o.ram_bytes, 256 * MIB);
+	ck_assert_uint_eq(o.cpu.shape.cpus, 1);
+	ck_assert_uint_eq(o.cpu.ram_bytes, 256 * MIB);
 	ck_assert_uint_eq(o.nr_initrds, 0);
 	ck_assert_uint_eq(o.nr_serials, 1);
 	ck_assert_int_eq(o.serial[0].mode, SERIAL_STDIO);
@@ -52,12 +52,12 @@ START_TEST(long_options_are_stored)
 				    "--no-reboot", "--shutdown-timeout", "0", "--test-device", "--name", "web-1.x_y",
 				    "--log", "debug", "--timing", "--check")), 0);
 	ck_assert_str_eq(o.append, "a=b,c d");
-	ck_assert_uint_eq(o.ram_bytes, 2 * GIB);
-	ck_assert_uint_eq(o.cpus.cpus, 8);
-	ck_assert_uint_eq(o.cpus.max, 16);
-	ck_assert_uint_eq(o.cpus.count[TOPO_PACKAGE], 2);
-	ck_assert_uint_eq(o.cpus.count[TOPO_THREAD], 2);
-	ck_assert_uint_eq(o.cpus.count[TOPO_CORE], 0);
+	ck_assert_uint_eq(o.cpu.ram_bytes, 2 * GIB);
+	ck_assert_uint_eq(o.cpu.shape.cpus, 8);
+	ck_assert_uint_eq(o.cpu.shape.max, 16);
+	ck_assert_uint_eq(o.cpu.shape.count[TOPO_PACKAGE], 2);
+	ck_assert_uint_eq(o.cpu.shape.count[TOPO_THREAD], 2);
+	ck_assert_uint_eq(o.cpu.shape.count[TOPO_CORE], 0);
 	ck_assert(o.no_reboot && o.test_device && o.timing && o.check);
 	ck_assert_uint_eq(o.shutdown_timeout_s, 0);
 	ck_assert_str_eq(o.name, "web-1.x_y");
@@ -70,20 +70,20 @@ START_TEST(spellings_that_hands_know_are_accepted)
 	ck_assert_int_eq(parse(ARGS("-kernel", "k", "-initrd", "i", "-append", "x", "-m", "512", "-smp", "4")), 0);
 	ck_assert_str_eq(o.kernel, "k");
 	ck_assert_str_eq(o.initrd[0].path, "i");
-	ck_assert_uint_eq(o.ram_bytes, 512 * MIB);
-	ck_assert_uint_eq(o.cpus.cpus, 4);
+	ck_assert_uint_eq(o.cpu.ram_bytes, 512 * MIB);
+	ck_assert_uint_eq(o.cpu.shape.cpus, 4);
 }
 END_TEST
 
 START_TEST(all_levels_of_a_shape_can_be_said)
 {
 	ck_assert_int_eq(parse(ARGS(K, "--cpus", "sockets=2,dies=3,modules=4,cores=5,threads=6")), 0);
-	ck_assert_uint_eq(o.cpus.cpus, 0);
-	ck_assert_uint_eq(o.cpus.count[TOPO_PACKAGE], 2);
-	ck_assert_uint_eq(o.cpus.count[TOPO_DIE], 3);
-	ck_assert_uint_eq(o.cpus.count[TOPO_MODULE], 4);
-	ck_assert_uint_eq(o.cpus.count[TOPO_CORE], 5);
-	ck_assert_uint_eq(o.cpus.count[TOPO_THREAD], 6);
+	ck_assert_uint_eq(o.cpu.shape.cpus, 0);
+	ck_assert_uint_eq(o.cpu.shape.count[TOPO_PACKAGE], 2);
+	ck_assert_uint_eq(o.cpu.shape.count[TOPO_DIE], 3);
+	ck_assert_uint_eq(o.cpu.shape.count[TOPO_MODULE], 4);
+	ck_assert_uint_eq(o.cpu.shape.count[TOPO_CORE], 5);
+	ck_assert_uint_eq(o.cpu.shape.count[TOPO_THREAD], 6);
 }
 END_TEST
 
@@ -93,9 +93,9 @@ START_TEST(later_option_replaces_the_earlier_one_as_a_whole)
 				    "4", "-m", "1G", "-m", "2G", "--name", "a", "--name", "b")), 0);
 	ck_assert_str_eq(o.kernel, "b");
 	ck_assert_str_eq(o.append, "y");
-	ck_assert_uint_eq(o.cpus.cpus, 4);
-	ck_assert_uint_eq(o.cpus.count[TOPO_PACKAGE], 0);
-	ck_assert_uint_eq(o.ram_bytes, 2 * GIB);
+	ck_assert_uint_eq(o.cpu.shape.cpus, 4);
+	ck_assert_uint_eq(o.cpu.shape.count[TOPO_PACKAGE], 0);
+	ck_assert_uint_eq(o.cpu.ram_bytes, 2 * GIB);
 	ck_assert_str_eq(o.name, "b");
 }
 END_TEST
@@ -276,8 +276,10 @@ END_TEST
 
 START_TEST(every_option_has_help_that_ends_as_a_sentence)
 {
-	for (const struct opt *opt = run_opts; opt->name; opt++)
-		ck_assert_msg(opt->help && opt->help[strlen(opt->help) - 1] == '.', "--%s", opt->name);
+	const struct opt *opts[] = { run_opts, cpu_opts };
+
+	for (const struct opt *opt = opts[_i]; opt->name; opt++)
+		ck_assert_msg(opt->group || (opt->help && opt->help[strlen(opt->help) - 1] == '.'), "--%s", opt->name);
 }
 END_TEST
 
@@ -303,7 +305,7 @@ int main(void)
 	tcase_add_loop_test(t, wrong_command_line_is_refused_with_a_sentence, 0, ARRAY_SIZE(wrong));
 	tcase_add_test(t, longest_name_is_accepted);
 	tcase_add_test(t, options_can_be_finished_twice);
-	tcase_add_test(t, every_option_has_help_that_ends_as_a_sentence);
+	tcase_add_loop_test(t, every_option_has_help_that_ends_as_a_sentence, 0, 2);
 	suite_add_tcase(suite, t);
 	sr = srunner_create(suite);
 	srunner_run_all(sr, CK_NORMAL);

@@ -160,8 +160,8 @@ int run_main(int argc, char *const *argv, struct err *e)
 
 	r->signals.fd = r->shutdown.fd = -1;
 	rc = run_options_parse(&r->opts, argc, argv, e);
-	if (rc == 0 && r->opts.help) {
-		rc = run_help();
+	if (rc == 0 && (r->opts.help || r->opts.cpu.list_models)) {
+		rc = r->opts.help ? run_help() : cpu_options_list_models();
 		goto out;
 	}
 	if (rc < 0)

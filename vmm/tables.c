@@ -25,6 +25,50 @@ static void map_add(struct platform *p, uint64_t start, uint64_t end, enum mem_t
 		p->map[p->nr_map++] = (struct mem_range){ .start = start, .len = end - start, .type = type };
 }
 
+void tables_describe(struct platform *platform, const struct processors *procs)
+{
+	const struct kvm_cpuid_entry2 *leaf1 = cpuid_get(procs->table, 1, 0);
+	unsigned int bits = MIN(cpuid_phys_bits(procs->table), 48u); /* four-level paging of the host reaches so far */
+
+	*platform = (struct platform){
+		.topo = &procs->topo,
+		.ram_bytes = procs->ram_bytes,
+		.pci32_base = MAP_PCI32_BASE,
+		.pci32_len = MAP_PCI32_LEN,
+		.nr_buses = 1, /* of the ECAM's 256: guests probe every bus that MCFG names */
+		.cpuid1_eax = leaf1 ? leaf1->eax : 0,
+		.cpuid1_edx = leaf1 ? leaf1->edx : 0,
+		.name = "trellis",
+		.version = TRELLIS_VERSION,
+	};
+	if (bits > 33) { /* above the most RAM there can be, and below AMD's hole at the top */
+		platform->pci64_base = 1ull << (bits - 1);
+		platform->pci64_len = 1ull << (bits - 2);
+	}
+	platform->nr_node_map = memory_node_map(&procs->topo, procs->ram_bytes, platform->node_map);
+	cpuid_vendor(procs->table, platform->cpu_vendor);
+	cpuid_brand(procs->table, platform->cpu_brand);
+}
+
+void tables_check(struct processors *procs, struct findings *f)
+{
+	uint8_t rsdp[ACPI_RSDP_BYTES], entry[SMBIOS_ENTRY_BYTES];
+	struct memory mem = { .low_bytes = MIN(procs->ram_bytes, MAP_LOW_RAM_MAX) };
+	struct buf acpi = { 0 }, smbios = { 0 };
+	struct platform platform;
+	struct tables t;
+	struct err ignored;
+
+	mem.high_bytes = procs->ram_bytes - mem.low_bytes;
+	tables_describe(&platform, procs);
+	if (tables_plan(&t, &platform, &mem, &ignored) == 0 &&
+	    acpi_build(&platform, t.acpi_base, &acpi, rsdp, &ignored) == 0 &&
+	    smbios_build(&platform, t.smbios_base, &smbios, entry, &ignored) == 0)
+		check_tables(procs, acpi.data, acpi.len, smbios.data, smbios.len, f);
+	buf_fini(&acpi);
+	buf_fini(&smbios);
+}
+
 int tables_plan(struct tables *t, struct platform *p, const struct memory *mem, struct err *e)
 {
 	uint64_t top = mem->low_bytes, need = 0;

@@ -5,6 +5,7 @@
 #define TRELLIS_TABLES_H
 
 #include "firmware/platform.h"
+#include "vmm/cpu/check.h"
 #include "vmm/memory.h"
 
 struct tables {
@@ -13,6 +14,12 @@ struct tables {
 	uint64_t rsdp;                      /* in the BIOS area */
 	uint64_t low_limit;                 /* low RAM for the guest ends here */
 };
+
+/* Fill in what follows from processors and RAM; the rest of platform is zeroed. */
+void tables_describe(struct platform *platform, const struct processors *procs);
+
+/* Build the tables apart from any machine, and have the checker read them. What cannot be built is not checked. */
+void tables_check(struct processors *procs, struct findings *f);
 
 /*
  * Decide where the tables go and write platform->map: what is RAM, and what is not.

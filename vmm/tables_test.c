@@ -26,7 +26,8 @@ static void make(uint64_t ram, const struct topology_spec *spec)
 {
 	ck_assert_int_eq(topology_init(&topo, spec, &e), 0);
 	topo.nr_caches = 1;
-	topo.cache[0] = (struct topo_cache){ CACHE_UNIFIED, 2, TOPO_CORE, 1 << 20, 64, 16, 1, 1024, false, false };
+	topo.cache[0] = (struct topo_cache){ .type = CACHE_UNIFIED, .level = 2, .shared = TOPO_CORE, .bytes = 1 << 20, .line = 64,
+					    .ways = 16, .partitions = 1, .sets = 1024 };
 	ck_assert_int_eq(memory_init(&mem, ram, &e), 0);
 	p = (struct platform){
 		.topo = &topo,

@@ -11,6 +11,11 @@ void timing_mark(struct timing *t, enum timing_mark mark)
 	t->at_ns[mark] = clock_now_ns();
 }
 
+void timing_add(struct timing *t, enum timing_part part, uint64_t from_ns)
+{
+	t->part_ns[part] += clock_now_ns() - from_ns;
+}
+
 void timing_print(const struct timing *t)
 {
 	static const char *const name[NR_TIMING_MARKS] = {
@@ -24,7 +29,8 @@ void timing_print(const struct timing *t)
 	for (unsigned int i = TIMING_KVM; i < NR_TIMING_MARKS; i++)
 		len += (size_t)snprintf(line + len, sizeof(line) - len, " %s=%llu", name[i],
 					(unsigned long long)((t->at_ns[i] - t->at_ns[i - 1]) / 1000));
-	log_info("timing us:%s total=%llu main_ns=%llu end_ns=%llu", line,
+	log_info("timing us:%s total=%llu cpuid=%llu check=%llu main_ns=%llu end_ns=%llu", line,
 		 (unsigned long long)((t->at_ns[TIMING_GUEST] - t->at_ns[TIMING_MAIN]) / 1000),
-		 (unsigned long long)t->at_ns[TIMING_MAIN], (unsigned long long)t->at_ns[TIMING_GUEST]);
+		 (unsigned long long)(t->part_ns[TIMING_CPUID] / 1000),
+		 (unsigned long long)(t->part_ns[TIMING_CHECK] / 1000), (unsigned long long)t->at_ns[TIMING_MAIN], (unsigned long long)t->at_ns[TIMING_GUEST]);
 }

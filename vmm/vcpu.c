@@ -6,12 +6,16 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <unistd.h>
+
+#include "vmm/base/loop.h"
+#include "vmm/irq.h"
 
 /* What a vCPU thread needs: our exit handlers are shallow. glibc adds its own guard page. */
 enum { VCPU_STACK_BYTES = 128 << 10 };
@@ -29,9 +33,10 @@ static void on_kick(int sig)
 	(void)sig; /* its arrival ends KVM_RUN; there is nothing else to do */
 }
 
-static int vcpu_init(struct vcpu *v, struct vcpus *all, unsigned int index, struct cpuid_table *table, struct err *e)
+static int vcpu_init(struct vcpu *v, struct vcpus *all, unsigned int index, struct err *e)
 {
 	const struct topo_cpu *place = &all->cfg.topo->cpu[index];
+	uint64_t from_ns;
 	void *run;
 
 	*v = (struct vcpu){ .all = all, .place = place, .index = index, .fd = -1, .parked = true };
@@ -42,13 +47,30 @@ static int vcpu_init(struct vcpu *v, struct vcpus *all, unsigned int index, stru
 	if (run == MAP_FAILED)
 		return err_sys(e, -errno, "cannot map the state of vCPU %u", index);
 	v->run = run;
-	cpuid_set_place(table, all->cfg.topo, place);
-	if (kvm_ioctl(v->fd, KVM_SET_CPUID2, table) < 0)
+	from_ns = clock_now_ns();
+	if (kvm_ioctl(v->fd, KVM_SET_CPUID2, processors_cpuid(all->cfg.procs, index)) < 0)
 		return err_sys(e, -errno, "KVM refuses the CPUID table of vCPU %u", index);
+	all->cpuid_ns += clock_now_ns() - from_ns;
 	return 0;
 }
 
-int vcpus_init(struct vcpus *all, const struct vcpus_config *cfg, struct cpuid_table *table, struct err *e)
+static void vcpu_kick(struct vcpu *v)
+{
+	if (!atomic_load(&v->started) || pthread_equal(v->thread, pthread_self()))
+		return; /* a vCPU that asks looks at the wish itself, before it enters the guest */
+	__atomic_store_n(&v->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+	pthread_kill(v->thread, kick_signal());
+}
+
+/* Any thread: the PICs have an interrupt for the boot processor. */
+static void kick_boot_processor(void *ctx)
+{
+	struct vcpus *all = ctx;
+
+	vcpu_kick(&all->vcpu[0]);
+}
+
+int vcpus_init(struct vcpus *all, const struct vcpus_config *cfg, struct err *e)
 {
 	unsigned int nr = cfg->topo->nr_present;
 	int rc;
@@ -60,13 +82,19 @@ int vcpus_init(struct vcpus *all, const struct vcpus_config *cfg, struct cpuid_t
 	all->vcpu = calloc(nr, sizeof(*all->vcpu));
 	if (!all->vcpu)
 		return err_set(e, -ENOMEM, "out of memory for %u vCPUs", nr);
+	/* KVM takes the vCPU with id 0 for the boot processor, and guests look for that in APICBASE. */
+	if (cfg->topo->cpu[0].apic_id &&
+	    kvm_ioctl_value(cfg->kvm->vm_fd, KVM_SET_BOOT_CPU_ID, cfg->topo->cpu[0].apic_id) < 0)
+		return err_sys(e, -errno, "KVM_SET_BOOT_CPU_ID 0x%x", cfg->topo->cpu[0].apic_id);
 	for (unsigned int i = 0; i < nr; i++) {
 		all->nr++;
-		rc = vcpu_init(&all->vcpu[i], all, i, table, e);
+		rc = vcpu_init(&all->vcpu[i], all, i, e);
 		if (rc < 0)
 			return rc;
 	}
 	all->nr_parked = nr;
+	all->vcpu[0].takes_extint = cfg->irqs->split;
+	irqs_set_kick(cfg->irqs, kick_boot_processor, all);
 	return 0;
 }
 
@@ -79,19 +107,12 @@ static void vcpus_set_wish(struct vcpus *all, enum vcpu_wish wish)
 	pthread_mutex_unlock(&all->lock);
 }
 
-static void vcpu_kick(struct vcpu *v)
-{
-	if (!atomic_load(&v->started) || pthread_equal(v->thread, pthread_self()))
-		return; /* a vCPU that asks looks at the wish itself, before it enters the guest */
-	__atomic_store_n(&v->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
-	pthread_kill(v->thread, kick_signal());
-}
-
 void vcpus_fini(struct vcpus *all)
 {
 	if (!all->cfg.kvm)
 		return;
 	vcpus_set_wish(all, VCPUS_LEAVE);
+	irqs_set_kick(all->cfg.irqs, NULL, NULL); /* devices go after us, and may still move lines */
 	for (unsigned int i = 0; i < all->nr; i++)
 		vcpu_kick(&all->vcpu[i]);
 	for (unsigned int i = 0; i < all->nr; i++) {
@@ -146,11 +167,36 @@ static bool vcpu_wait(struct vcpu *v)
 	return wish == VCPUS_RUN;
 }
 
+/*
+ * Before KVM_RUN on the boot processor of a split machine: hand over what the PICs have, or ask KVM for an exit
+ * when it can be taken (Documentation/virt/kvm/api.rst, 4.16, KVM_INTERRUPT). A halted processor is woken by
+ * it, too: the kick ended its KVM_RUN, and the next finds the interrupt.
+ */
+static void vcpu_offer_extint(struct vcpu *v)
+{
+	struct irqs *irqs = v->all->cfg.irqs;
+
+	/* Who kicks has changed wish or PIC before: looking at both after this, no kick is lost. */
+	__atomic_store_n(&v->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
+	if (atomic_load(&v->all->wish) != VCPUS_RUN)
+		__atomic_store_n(&v->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+	if (irqs_extint(irqs) && v->run->ready_for_interrupt_injection) {
+		struct kvm_interrupt extint = { .irq = irqs_extint_ack(irqs) };
+
+		/* KVM has room for one, or it would not have been ready. */
+		(void)kvm_ioctl(v->fd, KVM_INTERRUPT, &extint);
+		v->run->ready_for_interrupt_injection = 0;
+	}
+	v->run->request_interrupt_window = irqs_extint(irqs);
+}
+
 /* One KVM_RUN and what follows from it. */
 static void vcpu_run_once(struct vcpu *v)
 {
 	char why[96];
 
+	if (v->takes_extint)
+		vcpu_offer_extint(v);
 	if (kvm_ioctl(v->fd, KVM_RUN, NULL) == 0) {
 		vcpu_serve_exit(v);
 		return;
@@ -177,21 +223,42 @@ static void *vcpu_main(void *arg)
 	return NULL;
 }
 
-static int vcpu_start(struct vcpu *v, const pthread_attr_t *attr)
+/* Have the calling thread, and those that it makes, run on one of the host's CPUs. */
+static int run_on(int32_t host_cpu)
 {
-	int rc = pthread_create(&v->thread, attr, vcpu_main, v);
+	cpu_set_t set;
 
+	CPU_ZERO(&set);
+	if (host_cpu >= CPU_SETSIZE)
+		return -EINVAL;
+	CPU_SET((unsigned int)host_cpu, &set);
+	return sched_setaffinity(0, sizeof(set), &set) < 0 ? -errno : 0;
+}
+
+static int vcpu_start(struct vcpu *v, const pthread_attr_t *attr, struct err *e)
+{
+	bool pinned = v->all->cfg.procs->opts->pin == PIN_AUTO;
+	int rc = pinned ? run_on(v->place->host_cpu) : 0;
+
+	if (rc < 0)
+		return err_sys(e, rc, "--pin auto: vCPU %u cannot run on the host's CPU %d", v->index, v->place->host_cpu);
+	rc = -pthread_create(&v->thread, attr, vcpu_main, v);
 	atomic_store(&v->started, rc == 0); /* v->thread is written: others may kick it now */
-	return -rc;
+	return rc < 0 ? err_sys(e, rc, "cannot start a thread for each of %u vCPUs", v->all->nr) : 0;
 }
 
 int vcpus_start(struct vcpus *all, struct err *e)
 {
 	struct sigaction sa = { .sa_handler = on_kick }; /* no SA_RESTART: KVM_RUN is to end */
 	sigset_t mask, old;
+	cpu_set_t own;
 	pthread_attr_t attr;
+	bool pinned = all->cfg.procs->opts->pin == PIN_AUTO;
 	int rc = 0;
 
+	/* New threads inherit it, so it moves from CPU to CPU while they are made. */
+	if (pinned && sched_getaffinity(0, sizeof(own), &own) < 0)
+		return err_sys(e, -errno, "--pin auto: cannot tell on which CPUs we may run");
 	sigaction(kick_signal(), &sa, NULL);
 	/* Signals to the process are main's; a vCPU takes its kick and its own faults. */
 	sigfillset(&mask);
@@ -205,12 +272,12 @@ int vcpus_start(struct vcpus *all, struct err *e)
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, MAX((size_t)VCPU_STACK_BYTES, (size_t)PTHREAD_STACK_MIN));
 	for (unsigned int i = 0; i < all->nr && rc == 0; i++)
-		rc = vcpu_start(&all->vcpu[i], &attr);
+		rc = vcpu_start(&all->vcpu[i], &attr, e);
 	pthread_attr_destroy(&attr);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (rc < 0)
-		return err_sys(e, rc, "cannot start a thread for each of %u vCPUs", all->nr);
-	return 0;
+	if (pinned)
+		(void)sched_setaffinity(0, sizeof(own), &own);
+	return rc;
 }
 
 void vcpus_resume(struct vcpus *all)

@@ -16,9 +16,10 @@
 #include "vmm/base/gmem.h"
 #include "vmm/base/topology.h"
 #include "vmm/bus.h"
-#include "vmm/cpu/cpuid.h"
+#include "vmm/cpu/processors.h"
 #include "vmm/kvm.h"
 
+struct irqs;
 struct vcpus;
 
 struct vcpu {
@@ -27,6 +28,7 @@ struct vcpu {
 	unsigned int index;
 	int fd;                       /* owned */
 	struct kvm_run *run;          /* owned mapping, shared with the kernel */
+	bool takes_extint;            /* constant; the boot processor of a machine whose PICs are ours */
 	pthread_t thread;
 	atomic_bool started;          /* thread is there; written by the main thread */
 	bool parked;                  /* guarded by all->lock */
@@ -45,7 +47,9 @@ struct vcpus_config {
 	struct kvm *kvm;             /* all borrowed for the life of the vCPUs */
 	struct bus *pio, *mmio;
 	const struct gmem *mem;
+	struct irqs *irqs;
 	const struct topology *topo;
+	struct processors *procs;    /* topo is theirs */
 	struct vcpu_owner owner;
 };
 
@@ -57,15 +61,15 @@ struct vcpus {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;       /* wish or nr_parked changed */
 	unsigned int nr_parked;       /* guarded by lock */
+	uint64_t cpuid_ns;            /* how long vcpus_init() was busy with CPUID; constant */
 };
 
 /*
  * Make one vCPU for each present processor of the topology, all parked; no thread runs yet.
- * table  CPUID of the machine; each processor's own values are filled in one after the other
+ * cfg    its processors' CPUID is what each vCPU gets
  * Returns 0 or a negative errno with a sentence. vcpus_fini() is safe on an all-zero struct.
  */
-MUST_CHECK int vcpus_init(struct vcpus *all, const struct vcpus_config *cfg, struct cpuid_table *table,
-			  struct err *e);
+MUST_CHECK int vcpus_init(struct vcpus *all, const struct vcpus_config *cfg, struct err *e);
 
 /* Ends the threads (clean join) and frees everything. Main thread. */
 void vcpus_fini(struct vcpus *all);
@@ -88,14 +92,15 @@ void vcpus_park(struct vcpus *all);
 /*
  * vmm/vcpu_reset.c: put every vCPU into its state after power-on, read from a VM made for the purpose,
  * and the interrupt chips as well; then what firmware would have set up (vcpus_power_on()).
- * table  the machine's CPUID, as vcpus_init() got it
  * While all are parked. Returns 0 or a negative errno with a sentence.
  */
-struct irqs;
-MUST_CHECK int vcpus_reset(struct vcpus *all, struct irqs *irqs, struct cpuid_table *table, struct err *e);
+MUST_CHECK int vcpus_reset(struct vcpus *all, struct irqs *irqs, struct err *e);
 
-/* vmm/vcpu_reset.c: the model-specific registers that firmware leaves set, on every vCPU. */
-void vcpus_power_on(struct vcpus *all, enum cpuid_style style);
+/*
+ * vmm/vcpu_reset.c: the model-specific registers that firmware leaves set, then those of --msr, on every vCPU.
+ * Returns 0, or -EINVAL with a sentence when KVM refuses one of the latter.
+ */
+MUST_CHECK int vcpus_power_on(struct vcpus *all, struct err *e);
 
 /* vmm/vcpu_exit.c: serve the exit that v->run describes. On the vCPU's thread. */
 void vcpu_serve_exit(struct vcpu *v);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "vmm/base/log.h"
+#include "vmm/irq.h"
 #include "vmm/vcpu.h"
 
 static void vcpu_stop(struct vcpu *v, enum stop_reason why)
@@ -140,13 +141,15 @@ void vcpu_serve_exit(struct vcpu *v)
 		serve_mmio(v);
 		break;
 	case KVM_EXIT_INTR:            /* a signal: the caller looks at the wish */
-	case KVM_EXIT_IRQ_WINDOW_OPEN: /* never asked for; harmless */
+	case KVM_EXIT_IRQ_WINDOW_OPEN: /* the PICs' interrupt can be taken: see vcpu_offer_extint() */
 	case KVM_EXIT_SET_TPR:
 	case KVM_EXIT_TPR_ACCESS:
 	case KVM_EXIT_NMI:
-	case KVM_EXIT_IOAPIC_EOI:
 	case KVM_EXIT_DEBUG:
 	case KVM_EXIT_X86_BUS_LOCK:
+		break;
+	case KVM_EXIT_IOAPIC_EOI:
+		irqs_eoi(v->all->cfg.irqs, v->run->eoi.vector);
 		break;
 	case KVM_EXIT_HYPERCALL:
 		v->run->hypercall.ret = (uint64_t)-1000; /* -KVM_ENOSYS */

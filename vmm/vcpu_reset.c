@@ -16,6 +16,7 @@
 #define MSR_MTRR_DEF_TYPE     0x2ff
 #define MSR_K7_HWCR           0xc0010015
 #define MSR_IA32_APICBASE     0x1b
+#define MSR_IA32_FEAT_CTL     0x3a
 #define APIC_BASE_BSP         (1ull << 8)
 #define APIC_BASE_X2APIC      (1ull << 10)
 #define APIC_BASE_ENABLE      (1ull << 11)
@@ -92,7 +93,7 @@ static void fresh_fini(struct fresh *f)
 		close(f->vm_fd);
 }
 
-static int fresh_init(struct fresh *f, struct kvm *kvm, struct cpuid_table *table, struct err *e)
+static int fresh_init(struct fresh *f, struct kvm *kvm, bool split, struct cpuid_table *table, struct err *e)
 {
 	int n = kvm_ioctl_value(kvm->fd, KVM_CHECK_EXTENSION, KVM_CAP_XSAVE2);
 	int rc;
@@ -105,7 +106,7 @@ static int fresh_init(struct fresh *f, struct kvm *kvm, struct cpuid_table *tabl
 	while (f->vm_fd < 0 && errno == EINTR);
 	if (!f->xsave || f->vm_fd < 0)
 		return err_sys(e, f->xsave ? -errno : -ENOMEM, "cannot make a VM to learn the reset state from");
-	rc = irqs_create_chips(f->vm_fd, e);
+	rc = irqs_create_chips(f->vm_fd, split, e);
 	if (rc < 0)
 		return rc;
 	f->fd = kvm_ioctl_value(f->vm_fd, KVM_CREATE_VCPU, 0);
@@ -173,16 +174,17 @@ static int vcpu_reset(struct vcpu *v, const struct fresh *f)
 	/* Hosts without XSAVE have neither; KVM_SET_FPU was all there is. */
 	(void)kvm_ioctl(v->fd, KVM_SET_XSAVE, f->xsave);
 	(void)copy_state(v, f, KVM_GET_XCRS, KVM_SET_XCRS);
+	v->run->ready_for_interrupt_injection = 0; /* of the exit before; the next one tells */
 	return kvm_ioctl(v->fd, KVM_SET_MP_STATE, &mp) < 0 ? -errno : 0;
 }
 
-int vcpus_reset(struct vcpus *all, struct irqs *irqs, struct cpuid_table *table, struct err *e)
+int vcpus_reset(struct vcpus *all, struct irqs *irqs, struct err *e)
 {
+	struct cpuid_table *table = processors_cpuid(all->cfg.procs, 0);
 	struct fresh f;
 	int rc;
 
-	cpuid_set_place(table, all->cfg.topo, &all->cfg.topo->cpu[0]);
-	if ((rc = fresh_init(&f, all->cfg.kvm, table, e)) < 0 || (rc = irqs_reset(irqs, f.vm_fd, e)) < 0)
+	if ((rc = fresh_init(&f, all->cfg.kvm, irqs->split, table, e)) < 0 || (rc = irqs_reset(irqs, f.vm_fd, e)) < 0)
 		goto out;
 	for (unsigned int i = 0; i < all->nr; i++) {
 		rc = vcpu_reset(&all->vcpu[i], &f);
@@ -191,7 +193,7 @@ int vcpus_reset(struct vcpus *all, struct irqs *irqs, struct cpuid_table *table,
 			goto out;
 		}
 	}
-	vcpus_power_on(all, cpuid_style(table));
+	rc = vcpus_power_on(all, e);
 out:
 	fresh_fini(&f);
 	return rc;
@@ -209,11 +211,28 @@ static bool needs_x2apic(const struct topology *t)
 	return false;
 }
 
-void vcpus_power_on(struct vcpus *all, enum cpuid_style style)
+/* What the user wants in MSRs. */
+static int set_overrides(struct vcpu *v, const struct cpu_options *o, struct err *e)
 {
-	bool x2apic = needs_x2apic(all->cfg.topo);
+	for (unsigned int i = 0; i < o->nr_msrs; i++) {
+		struct msr_block one = { .nmsrs = 1, .entry[0] = { .index = o->msr[i].index, .data = o->msr[i].value } };
 
-	for (unsigned int i = 0; i < all->nr; i++) {
+		if (kvm_ioctl(v->fd, KVM_SET_MSRS, &one) != 1)
+			return err_usage(e, "--msr 0x%x=0x%llx: KVM on this host does not let vCPU %u have that value", o->msr[i].index,
+					 (unsigned long long)o->msr[i].value, v->index);
+	}
+	return 0;
+}
+
+int vcpus_power_on(struct vcpus *all, struct err *e)
+{
+	const struct processors *procs = all->cfg.procs;
+	enum cpuid_style style = cpuid_style(procs->table);
+	const struct kvm_cpuid_entry2 *leaf1 = cpuid_get(procs->table, 1, 0);
+	bool x2apic = needs_x2apic(all->cfg.topo), vmx = leaf1 && leaf1->ecx & 1u << 5;
+	int rc = 0;
+
+	for (unsigned int i = 0; rc == 0 && i < all->nr; i++) {
 		uint64_t apic_base = MAP_LAPIC_BASE | APIC_BASE_ENABLE | APIC_BASE_X2APIC | (i ? 0 : APIC_BASE_BSP);
 		struct msr_block msrs = { .entry = {
 			/* Memory is write-back: guests that find MTRRs disabled leave PAT alone too. */
@@ -224,10 +243,15 @@ void vcpus_power_on(struct vcpus *all, enum cpuid_style style)
 		msrs.nmsrs = 2;
 		if (x2apic)
 			msrs.entry[msrs.nmsrs++] = (struct kvm_msr_entry){ .index = MSR_IA32_APICBASE, .data = apic_base };
+		/* Firmware locks the switch for VMX, turned on outside SMX (Intel SDM volume 3C, 24.7). */
+		if (vmx)
+			msrs.entry[msrs.nmsrs++] = (struct kvm_msr_entry){ .index = MSR_IA32_FEAT_CTL, .data = 1u << 0 | 1u << 2 };
 		/* The TSC counts with P0's frequency, which Linux asks for on AMD. */
 		if (style == CPUID_AMD)
 			msrs.entry[msrs.nmsrs++] = (struct kvm_msr_entry){ .index = MSR_K7_HWCR, .data = 1u << 24 };
 		/* Older kernels refuse the last one, and guests live without any of them. */
 		(void)kvm_ioctl(all->vcpu[i].fd, KVM_SET_MSRS, &msrs);
+		rc = set_overrides(&all->vcpu[i], procs->opts, e);
 	}
+	return rc;
 }

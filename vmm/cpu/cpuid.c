@@ -7,15 +7,6 @@
 #include <stdlib.h>
 
 #include "vmm/cpu/cpuid_internal.h"
-#include "vmm/kvm.h"
-
-int cpuid_read_host(int kvm_fd, struct cpuid_table *table, struct err *e)
-{
-	*table = (struct cpuid_table){ .nent = CPUID_MAX_ENTRIES };
-	if (kvm_ioctl(kvm_fd, KVM_GET_SUPPORTED_CPUID, table) < 0)
-		return err_sys(e, -errno, "KVM_GET_SUPPORTED_CPUID");
-	return 0;
-}
 
 struct kvm_cpuid_entry2 *cpuid_find(struct cpuid_table *table, uint32_t leaf, uint32_t index)
 {
@@ -108,6 +99,7 @@ static bool read_cache(const struct kvm_cpuid_entry2 *c, struct topo_cache *out)
 	if (type < CACHE_DATA || type > CACHE_UNIFIED)
 		return false;
 	*out = (struct topo_cache){
+		.core_type = TOPO_ALIKE,
 		.type = (enum cache_type)type,
 		.level = (c->eax >> 5) & 7,
 		.line = (uint16_t)((c->ebx & 0xfff) + 1),
@@ -124,48 +116,28 @@ static bool read_cache(const struct kvm_cpuid_entry2 *c, struct topo_cache *out)
 
 /* Caches of a middle-of-the-road server core, for hosts that tell none. */
 static const struct topo_cache plain_caches[] = {
-	{ CACHE_DATA, 1, TOPO_CORE, 32 << 10, 64, 8, 1, 64, false, false },
-	{ CACHE_INSTRUCTION, 1, TOPO_CORE, 32 << 10, 64, 8, 1, 64, false, false },
-	{ CACHE_UNIFIED, 2, TOPO_CORE, 512 << 10, 64, 8, 1, 1024, true, false },
-	{ CACHE_UNIFIED, 3, TOPO_DIE, 16 << 20, 64, 16, 1, 16384, false, false },
+	{ CACHE_DATA, 1, TOPO_CORE, 32 << 10, 64, 8, 1, 64, false, false, 0 },
+	{ CACHE_INSTRUCTION, 1, TOPO_CORE, 32 << 10, 64, 8, 1, 64, false, false, 0 },
+	{ CACHE_UNIFIED, 2, TOPO_CORE, 512 << 10, 64, 8, 1, 1024, true, false, 0 },
+	{ CACHE_UNIFIED, 3, TOPO_DIE, 16 << 20, 64, 16, 1, 16384, false, false, 0 },
 };
 
-void cpuid_fill_caches(const struct cpuid_table *host, struct topology *t)
+unsigned int cpuid_read_caches(const struct cpuid_table *host, struct topo_cache *cache, unsigned int max)
 {
 	uint32_t leaf = cpuid_style(host) == CPUID_AMD ? 0x8000001d : 4;
+	unsigned int nr = 0;
 
-	t->nr_caches = 0;
-	while (t->nr_caches < TOPO_MAX_CACHES &&
-	       read_cache(cpuid_get(host, leaf, t->nr_caches), &t->cache[t->nr_caches]))
-		t->nr_caches++;
-	if (!t->nr_caches) {
-		memcpy(t->cache, plain_caches, sizeof(plain_caches));
-		t->nr_caches = ARRAY_SIZE(plain_caches);
+	while (nr < max && read_cache(cpuid_get(host, leaf, nr), &cache[nr]))
+		nr++;
+	if (!nr) {
+		nr = MIN(max, (unsigned int)ARRAY_SIZE(plain_caches));
+		memcpy(cache, plain_caches, nr * sizeof(cache[0]));
 	}
+	return nr;
 }
 
-/* Features which depend on us and not on the host. */
-static void build_features(struct cpuid_table *table, bool tsc_deadline)
+int cpuid_build(struct cpuid_table *table, const struct topology *t, struct err *e)
 {
-	struct kvm_cpuid_entry2 *c = cpuid_find(table, 1, 0);
-
-	if (c) {
-		c->ecx |= 1u << 31; /* a hypervisor is present */
-		c->ecx |= 1u << 21; /* x2APIC: KVM's LAPIC has it whatever the host has */
-		c->ecx &= ~(1u << 5); /* VMX: no nested guests */
-		c->ecx &= ~(1u << 24);
-		if (tsc_deadline)
-			c->ecx |= 1u << 24;
-	}
-	c = cpuid_find(table, 0x80000001, 0);
-	if (c)
-		c->ecx &= ~(1u << 2); /* SVM */
-	cpuid_drop(table, 0x8000000a);
-}
-
-int cpuid_build(struct cpuid_table *table, const struct topology *t, bool tsc_deadline, struct err *e)
-{
-	build_features(table, tsc_deadline);
 	if (cpuid_build_topology(table, t) < 0)
 		return err_set(e, -ENOSPC, "the CPUID table has more than %d entries", CPUID_MAX_ENTRIES);
 	return 0;

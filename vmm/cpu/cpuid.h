@@ -25,8 +25,17 @@ _Static_assert(offsetof(struct cpuid_table, entry) == sizeof(struct kvm_cpuid2),
 /* Which vendor's way of telling topology applies. */
 enum cpuid_style { CPUID_INTEL, CPUID_AMD };
 
-/* What KVM on this host can give guests. kvm_fd is /dev/kvm. Returns 0 or a negative errno with a sentence. */
-MUST_CHECK int cpuid_read_host(int kvm_fd, struct cpuid_table *table, struct err *e);
+/*
+ * cpuid_host.c: what KVM on this host can give guests. kvm_fd is /dev/kvm. Returns 0 or a negative errno with a
+ * sentence.
+ */
+MUST_CHECK int cpuid_read_kvm(int kvm_fd, struct cpuid_table *table, struct err *e);
+
+/* cpuid_host.c: what the CPUID instruction says here, in the same form, with KVM's own leaves added. */
+void cpuid_read_instruction(struct cpuid_table *table);
+
+/* cpuid_host.c: does this host's KVM interpret what guests do in ring 0, instead of running it? */
+bool cpuid_ring0_interpreted(void);
 
 /* By vendor string: AMD and Hygon use AMD's leaves, all others Intel's. */
 enum cpuid_style cpuid_style(const struct cpuid_table *table);
@@ -42,19 +51,22 @@ void cpuid_brand(const struct cpuid_table *table, char out[49]);
 unsigned int cpuid_phys_bits(const struct cpuid_table *table);
 
 /*
- * Fill t->cache with the host's caches: their sizes, ways and lines, but shared as our shape says
- * (levels 1 and 2 by core, level 3 by die), never as the host shares them.
+ * The caches that a processor tells of, by rising level; shared by level only (1 and 2 by core, 3 and up by die).
+ * A middle-of-the-road server core's when it tells none. Returns their number, at most max.
  */
-void cpuid_fill_caches(const struct cpuid_table *host, struct topology *t);
+unsigned int cpuid_read_caches(const struct cpuid_table *host, struct topo_cache *cache, unsigned int max);
 
 /*
- * Turn the host's table into the guest's: topology and cache leaves replaced, features that are not
- * offered taken out. tsc_deadline: KVM's timer has that mode. Values of single vCPUs are left 0.
+ * Replace the topology and cache leaves of a processor's table (leaves 1, 4, B, 1F, 1A, 8000000x, 8000001D ...),
+ * with everything that all vCPUs have in common; cpuid_set_place() writes the rest.
  * Returns 0; -ENOSPC with a sentence when the table has too many entries.
  */
-MUST_CHECK int cpuid_build(struct cpuid_table *table, const struct topology *t, bool tsc_deadline, struct err *e);
+MUST_CHECK int cpuid_build(struct cpuid_table *table, const struct topology *t, struct err *e);
 
-/* Write one vCPU's own values (its APIC id, core and node) into a table made by cpuid_build(). */
+/*
+ * Write one vCPU's own values (its ids, the sizes of its units, its caches, its core type) into a table made by
+ * cpuid_build(); another vCPU's are overwritten.
+ */
 void cpuid_set_place(struct cpuid_table *table, const struct topology *t, const struct topo_cpu *place);
 
 #endif

@@ -7,6 +7,7 @@
 
 #include <check.h>
 
+#include "vmm/cpu/caches.h"
 #include "vmm/cpu/cpuid.h"
 #include "vmm/cpu/cpuid_internal.h"
 #include "vmm/cpu/topology.h"
@@ -43,7 +44,7 @@ static inline void host_intel(uint32_t max_basic)
 {
 	table.nent = 0;
 	put(0, -1, max_basic, 0x756e6547, 0x6c65746e, 0x49656e69);
-	put(1, -1, 0x806f8, 0x77ff0800, 0x00000020, 0x0fffffff);
+	put(1, -1, 0x806f8, 0x77ff0800, 0x00200020, 0x0fffffff);
 	put_caches(4, 16);
 	put(7, 0, 0, 0, 0, 0);
 	put(0xb, 0, 0, 0, 0, 0);
@@ -58,7 +59,7 @@ static inline void host_amd(uint32_t max_basic, uint32_t max_extended)
 {
 	table.nent = 0;
 	put(0, -1, max_basic, 0x68747541, 0x444d4163, 0x69746e65);
-	put(1, -1, 0xa20f12, 0x77ff0800, 0, 0x0fffffff);
+	put(1, -1, 0xa20f12, 0x77ff0800, 0x00200000, 0x0fffffff);
 	put(0xb, 0, 0, 0, 0, 0);
 	put(0x80000000, -1, max_extended, 0x68747541, 0x444d4163, 0x69746e65);
 	put(0x80000001, -1, 0xa20f12, 0, 0x4, 0x2fd3fbff);
@@ -78,12 +79,21 @@ static inline void host(enum cpuid_style style)
 		host_intel(0x1f);
 }
 
-/* The whole way: the host's caches into the shape, the shape into the table. */
+/* The shape, with the host's caches. */
+static inline void place(const struct topology_spec *spec)
+{
+	static const struct cache_spec nothing_said;
+
+	ck_assert_int_eq(topology_init(&t, spec, &e), 0);
+	ck_assert_int_eq(caches_place(&t, &nothing_said, NULL, &table, &e), 0);
+}
+
+/* The whole way: the host's caches into the shape, the shape into the table, the first vCPU's values as well. */
 static inline void build(const struct topology_spec *spec)
 {
-	ck_assert_int_eq(topology_init(&t, spec, &e), 0);
-	cpuid_fill_caches(&table, &t);
-	ck_assert_int_eq(cpuid_build(&table, &t, true, &e), 0);
+	place(spec);
+	ck_assert_int_eq(cpuid_build(&table, &t, &e), 0);
+	cpuid_set_place(&table, &t, &t.cpu[0]);
 }
 
 /* As a guest reads it: nothing there is zeros. */
@@ -221,8 +231,9 @@ static inline bool amd_legacy_fits(const struct topo_cpu *p)
 	return p->apic_id >> pkg == p->id[TOPO_PACKAGE] && one.ebx >> 24 == (p->apic_id & 0xff) &&
 	       (nc.ecx & 0xff) + 1 == cpus && (one.ebx >> 16 & 0xff) == cpus && (one.edx >> 28 & 1) == many &&
 	       (f.ecx >> 1 & 1) == many && (f.ecx >> 22 & 1) && ext.eax == p->apic_id && (ext.ebx & 0xff) == core &&
-	       (ext.ebx >> 8 & 0xff) + 1 == t.count[TOPO_THREAD] && (ext.ecx & 0xff) == p->id[TOPO_PACKAGE] &&
-	       !(ext.ecx >> 8);
+	       (ext.ebx >> 8 & 0xff) + 1 == t.count[TOPO_THREAD] &&
+	       (ext.ecx & 0xff) == ((p->apic_id >> t.shift[TOPO_DIE]) & 0xff) &&
+	       ext.ecx >> 8 == MIN(t.count[TOPO_DIE] - 1, 7u);
 }
 
 /* Caches: ids which agree above the sharing field are neighbours at the cache; that must be one core, or one die. */

@@ -154,10 +154,10 @@ static const struct {
 	const char *want;
 } refused[] = {
 	{ { 8, 0, SHAPE(3, 0, 0, 0, 0) }, "sockets=3,cores=2,threads=1 makes 6 processors, not 8" },
-	{ { 8, 0, SHAPE(3, 0, 0, 0, 0) }, "sockets=1,cores=8,threads=1 makes 8" },
+	{ { 8, 0, SHAPE(3, 0, 0, 0, 0) }, "try sockets=4,cores=2,threads=1 or sockets=2,cores=4,threads=1" },
 	{ { 8, 0, SHAPE(2, 0, 0, 3, 2) }, "sockets=2,cores=3,threads=2 makes 12 processors, not 8" },
-	{ { 8, 0, SHAPE(2, 0, 0, 3, 2) }, "sockets=2,cores=2,threads=2 makes 8" },
-	{ { 8, 0, SHAPE(2, 0, 0, 3, 2) }, "sockets=2,cores=3,threads=2 fits --cpus 12" },
+	{ { 8, 0, SHAPE(2, 0, 0, 3, 2) }, "try sockets=2,cores=2,threads=2 or" },
+	{ { 8, 0, SHAPE(2, 0, 0, 3, 2) }, "or --cpus 12 with sockets=2,cores=3,threads=2" },
 	{ { 7, 0, SHAPE(0, 0, 0, 0, 2) }, "cores=3,threads=2 makes 6 processors, not 7" },
 	{ { 2, 0, SHAPE(4, 0, 0, 0, 0) }, "makes 4 processors, not 2" },
 	{ { 8, 0, SHAPE(2, 2, 2, 2, 2) }, "sockets=2,dies=2,modules=2,cores=2,threads=2 makes 32 processors, not 8" },
