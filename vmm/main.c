@@ -10,6 +10,7 @@
 #include "vmm/exit_status.h"
 #include "vmm/options.h"
 #include "vmm/run.h"
+#include "vmm/view/view.h"
 
 static int command_help(int argc, char *const *argv, struct err *e);
 static int command_version(int argc, char *const *argv, struct err *e);
@@ -22,6 +23,7 @@ static const struct command {
 	int (*main)(int argc, char *const *argv, struct err *e);
 } commands[] = {
 	{ "run", "boot a kernel in a virtual machine: trellis run --help", run_main },
+	{ "topology", "show the processors a guest would be told of: trellis topology --help", topology_main },
 	{ "help", "print this", command_help },
 	{ "version", "print the version", command_version },
 	{ "mdoc", NULL, command_mdoc }, /* for tools/manpage */
@@ -52,11 +54,17 @@ static int command_version(int argc, char *const *argv, struct err *e)
 
 static int command_mdoc(int argc, char *const *argv, struct err *e)
 {
-	(void)argc;
-	(void)argv;
-	(void)e;
-	opt_print_mdoc(run_opts);
-	return 0;
+	static const struct {
+		const char *name;
+		const struct opt *opts;
+	} tables[] = { { "run", run_opts }, { "processors", cpu_opts }, { "topology", topology_opts } };
+
+	for (size_t i = 0; argc == 2 && i < ARRAY_SIZE(tables); i++)
+		if (!strcmp(argv[1], tables[i].name)) {
+			opt_print_mdoc(tables[i].opts);
+			return 0;
+		}
+	return err_usage(e, "mdoc: whose options? expected run, processors or topology");
 }
 
 /* Words that other programs take for the same. */
@@ -79,7 +87,7 @@ static int run_command(int argc, char *const *argv, struct err *e)
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
 		if (!strcmp(word, commands[i].name))
 			return commands[i].main(argc - 1, argv + 1, e);
-	return err_usage(e, "unknown command '%s'; known are run, help and version", argv[1]);
+	return err_usage(e, "unknown command '%s'; known are run, topology, help and version", argv[1]);
 }
 
 /* What we open must not become standard input or output by accident. */
