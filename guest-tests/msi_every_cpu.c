@@ -2,7 +2,9 @@
  * Message-signalled interrupts of the edu device reach every CPU, each exactly once per raise.
  *
  * PCI Local Bus 3.0, 6.8; SDM vol. 3A, 11.11. The vector differs per CPU, so a message to the wrong one
- * shows. MSI-X and per-vector masking are not there to test.
+ * shows; of more than 48 CPUs the last 48 are tried. APIC ids above 255 need the hypervisor's extended
+ * destination ids (KVM_FEATURE_MSI_EXT_DEST_ID, Linux 6.12, Documentation/virt/kvm/x86/cpuid.rst). MSI-X and
+ * per-vector masking are not there to test.
  */
 #include "lib/clock.h"
 #include "lib/cpu.h"
@@ -14,17 +16,19 @@
 #include "lib/tap.h"
 #include "lib/trap.h"
 
-#define VECTOR 0xa0		/* plus the CPU number */
+#define VECTOR 0xa0		/* plus the CPU's place among those which are tried */
+#define MAX_TRIED 48
 #define ROUNDS 5
 
 static struct edu edu;
+static unsigned int first;
 static volatile unsigned int counts[CPU_MAX], nr_wrong;
 
 static void msi_interrupt(struct trap_frame *frame)
 {
 	unsigned int cpu = smp_this_cpu();
 
-	if (frame->vector == VECTOR + cpu)
+	if (frame->vector == VECTOR + cpu - first)
 		counts[cpu]++;
 	else
 		nr_wrong++;
@@ -70,10 +74,12 @@ void test_main(void)
 
 	edu = edu_init();
 	ioapic_init();
-	if (cpus > 48)
-		cpus = 48;
-	for (unsigned int i = 0; i < cpus; i++)
+	if (cpus > MAX_TRIED)
+		first = cpus - MAX_TRIED;
+	for (unsigned int i = 0; i < cpus - first; i++)
 		trap_set_handler((uint8_t)(VECTOR + i), msi_interrupt);
+	if (smp_apic_id(cpus - 1) > 255)
+		tap_check(cpu_cpuid(0x40000001, 0).eax & 1u << 15, "the hypervisor offers extended destination ids");
 	tap_equal(edu_read(&edu, EDU_ID) & 0xffff, 0x00ed, "identification 0x%x", edu_read(&edu, EDU_ID));
 	edu_write(&edu, EDU_LIVENESS, 0x12345678);
 	tap_equal(edu_read(&edu, EDU_LIVENESS), 0xedcba987, "liveness register inverts");
@@ -85,14 +91,14 @@ void test_main(void)
 	tap_equal(msi_total(), 0, "MSI off, INTx disabled: no interrupt");
 	edu_write(&edu, EDU_ACK, 1);
 	tap_equal(edu_read(&edu, EDU_STATUS), 0, "acknowledged");
-	for (unsigned int i = 0; i < cpus; i++) {
-		edu_msi_enable(&edu, smp_apic_id(i), (uint8_t)(VECTOR + i));
+	for (unsigned int i = 0; i < cpus - first; i++) {
+		edu_msi_enable(&edu, smp_apic_id(first + i), (uint8_t)(VECTOR + i));
 		for (unsigned int n = 1; n <= ROUNDS; n++)
 			msi_raise(i * ROUNDS + n, CLOCK_MS(2000));
-		tap_equal(counts[i], ROUNDS, "CPU %u has its %u interrupts", i, ROUNDS);
+		tap_equal(counts[first + i], ROUNDS, "CPU %u has its %u interrupts", first + i, ROUNDS);
 		tap_equal(msi_total(), (i + 1) * ROUNDS, "and nobody else");
 	}
 	edu_msi_disable(&edu);
-	msi_raise(cpus * ROUNDS + 1, CLOCK_MS(10));
-	tap_equal(msi_total(), cpus * ROUNDS, "disabled again: no interrupt");
+	msi_raise((cpus - first) * ROUNDS + 1, CLOCK_MS(10));
+	tap_equal(msi_total(), (cpus - first) * ROUNDS, "disabled again: no interrupt");
 }

@@ -1,6 +1,7 @@
 /* Driving the edu device. MSI layout: PCI Local Bus 3.0, 6.8.1. */
 #include "lib/edu.h"
 #include "lib/cpu.h"
+#include "lib/lapic.h"
 #include "lib/multiboot.h"
 #include "lib/pci.h"
 #include "lib/tap.h"
@@ -43,7 +44,7 @@ void edu_msi_enable(const struct edu *e, uint32_t apic_id, uint8_t vector)
 	unsigned int data = control & 0x80 ? 12 : 8;	/* 64-bit address: data moves up */
 
 	pci_write(e->bdf, e->msi + 2, 2, control & ~1u);
-	pci_write(e->bdf, e->msi + 4, 4, 0xfee00000u | apic_id << 12);
+	pci_write(e->bdf, e->msi + 4, 4, lapic_msi_address(apic_id));
 	if (control & 0x80)
 		pci_write(e->bdf, e->msi + 8, 4, 0);
 	pci_write(e->bdf, e->msi + data, 2, vector);

@@ -65,7 +65,7 @@ void ioapic_route(uint32_t gsi, uint8_t vector, uint32_t apic_id, uint32_t flags
 	uint8_t index = ioapic_index(gsi);
 
 	ioapic_write(index, IOAPIC_MASKED);	/* never a half-written entry that can fire */
-	ioapic_write((uint8_t)(index + 1), apic_id << 24);
+	ioapic_write((uint8_t)(index + 1), apic_id << 24 | (apic_id >> 8 & 0x7f) << 17); /* above 255: see lapic.h */
 	ioapic_write(index, flags | vector);
 }
 

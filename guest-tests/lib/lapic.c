@@ -87,5 +87,5 @@ void lapic_send(uint32_t apic_id, uint32_t command)
 
 uint32_t lapic_msi_address(uint32_t apic_id)
 {
-	return 0xfee00000u | apic_id << 12;
+	return 0xfee00000u | (apic_id & 0xff) << 12 | (apic_id >> 8 & 0x7f) << 5;
 }

@@ -55,7 +55,8 @@ uint32_t lapic_id(void);
 void lapic_eoi(void);
 /* Send an interrupt command to one APIC id; waits for delivery in xAPIC mode. */
 void lapic_send(uint32_t apic_id, uint32_t command);
-/* The MSI address which reaches this APIC id (below 255), physical destination (SDM 3A, 11.11.1). */
+/* The MSI address which reaches this APIC id, physical destination (SDM 3A, 11.11.1). Ids above 255 need a
+ * hypervisor with KVM_FEATURE_MSI_EXT_DEST_ID: their bits 14-8 are in address bits 11-5. */
 uint32_t lapic_msi_address(uint32_t apic_id);
 
 #endif

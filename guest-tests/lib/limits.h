@@ -2,7 +2,7 @@
 #ifndef GUEST_LIMITS_H
 #define GUEST_LIMITS_H
 
-#define CPU_MAX         64
+#define CPU_MAX         320
 #define CPU_STACK_BYTES 8192	/* a power of two: smp_this_cpu() reads the number out of RSP */
 #define TRAMPOLINE_BASE 0x8000	/* SIPI vector 0x08; free RAM on every PC */
 
