@@ -8,7 +8,17 @@
 #include "vmm/cpu/cpuid.h"
 #include "vmm/cpu/layout.h"
 
-enum { CACHE_SLOTS = 6 }; /* l1d, l1i, l1, l2, l3, l4 */
+enum { CACHE_SLOTS = 6, CACHE_MAX_WAYS = 1024 };
+#define CACHE_MAX_BYTES (2 * GIB)
+
+/* What --cache can name. */
+struct cache_slot {
+	const char *name;
+	uint8_t level;
+	enum cache_type type;
+};
+
+extern const struct cache_slot cache_slots[CACHE_SLOTS];
 
 /* One cache of --cache. */
 struct cache_wish {
@@ -23,7 +33,7 @@ struct cache_spec {
 };
 
 /*
- * Parse "l1d=48K,l2=2M:16/core,l3=off": SIZE[:WAYS[:LINE]][/LEVEL].
+ * cache_spec.c: parse "l1d=48K,l2=2M:16/core,l3=off": SIZE[:WAYS[:LINE]][/LEVEL].
  * Returns 0 or -EINVAL with a sentence.
  */
 MUST_CHECK int cache_spec_parse(struct cache_spec *spec, const char *arg, struct err *e);

@@ -3,8 +3,6 @@
  */
 #include "vmm/cpu/cpuid.h"
 
-#include <errno.h>
-#include <stdlib.h>
 
 #include "vmm/cpu/cpuid_internal.h"
 
@@ -134,11 +132,4 @@ unsigned int cpuid_read_caches(const struct cpuid_table *host, struct topo_cache
 		memcpy(cache, plain_caches, nr * sizeof(cache[0]));
 	}
 	return nr;
-}
-
-int cpuid_build(struct cpuid_table *table, const struct topology *t, struct err *e)
-{
-	if (cpuid_build_topology(table, t) < 0)
-		return err_set(e, -ENOSPC, "the CPUID table has more than %d entries", CPUID_MAX_ENTRIES);
-	return 0;
 }

@@ -1,5 +1,5 @@
 /*
- * Between cpuid.c and cpuid_topology.c.
+ * Editing tables: for cpuid*.c, and model*.c.
  */
 #ifndef TRELLIS_CPU_CPUID_INTERNAL_H
 #define TRELLIS_CPU_CPUID_INTERNAL_H
@@ -14,8 +14,5 @@ void cpuid_drop(struct cpuid_table *table, uint32_t leaf);
 
 /* Append an all-zero entry; index -1: the leaf has no sub-leaves. NULL when the table is full. */
 struct kvm_cpuid_entry2 *cpuid_add(struct cpuid_table *table, uint32_t leaf, int index);
-
-/* Replace the topology and cache leaves. Returns 0, or -ENOSPC. */
-MUST_CHECK int cpuid_build_topology(struct cpuid_table *table, const struct topology *t);
 
 #endif

@@ -202,12 +202,14 @@ static int build_amd(struct cpuid_table *table, const struct topology *t)
 	return 0;
 }
 
-int cpuid_build_topology(struct cpuid_table *table, const struct topology *t)
+int cpuid_build(struct cpuid_table *table, const struct topology *t, struct err *e)
 {
 	enum cpuid_style style = cpuid_style(table);
+	int rc;
 
 	build_leaf1(table, t, style);
-	return style == CPUID_AMD ? build_amd(table, t) : build_intel(table, t);
+	rc = style == CPUID_AMD ? build_amd(table, t) : build_intel(table, t);
+	return rc < 0 ? err_set(e, rc, "the CPUID table has more than %d entries", CPUID_MAX_ENTRIES) : 0;
 }
 
 static const struct topo_cache *own_cache(const struct topology *t, const struct topo_cpu *cpu, unsigned int level,
