@@ -65,14 +65,6 @@ static int routes_init(struct irqs *irqs)
 	return routes_commit(irqs);
 }
 
-bool irqs_need_split(const struct topology *t)
-{
-	for (unsigned int i = 0; i < t->nr_cpus; i++)
-		if (t->cpu[i].apic_id >= 255)
-			return true;
-	return false;
-}
-
 static int create_split(int vm_fd, struct err *e)
 {
 	/* GSIs below this are IOAPIC pins, whose routes tell KVM which EOIs we want to see. */

@@ -17,7 +17,6 @@
 #include "devices/ioapic.h"
 #include "vmm/base/dev.h"
 #include "vmm/base/map.h"
-#include "vmm/base/topology.h"
 #include "vmm/kvm.h"
 
 enum {
@@ -43,9 +42,6 @@ struct irqs {
 	void (*kick)(void *ctx); /* constant after irqs_set_kick() */
 	void *kick_ctx;
 };
-
-/* Does any processor, present or pluggable, have an APIC id that KVM's IOAPIC cannot send to? */
-bool irqs_need_split(const struct topology *t);
 
 /*
  * Make the in-kernel interrupt controllers and, unless split, the timer chip. Must come before the first vCPU.

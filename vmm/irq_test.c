@@ -16,17 +16,6 @@ static void count_kick(void *ctx)
 	kicks++;
 }
 
-START_TEST(ids_up_to_254_need_no_split)
-{
-	struct topo_cpu cpu[2] = { { .apic_id = 0, .present = true }, { .apic_id = 254 } };
-	const struct topology t = { .nr_cpus = 2, .nr_present = 1, .cpu = cpu };
-
-	ck_assert(!irqs_need_split(&t));
-	cpu[1].apic_id = 255; /* not even present */
-	ck_assert(irqs_need_split(&t));
-}
-END_TEST
-
 START_TEST(extended_id_moves_to_the_upper_half)
 {
 	ck_assert_uint_eq(irqs_extended_addr(0xfee12000), 0xfee12000);
@@ -76,7 +65,6 @@ int main(void)
 	SRunner *r = srunner_create(s);
 	int failed;
 
-	tcase_add_test(t, ids_up_to_254_need_no_split);
 	tcase_add_test(t, extended_id_moves_to_the_upper_half);
 	tcase_add_test(t, pics_kick_when_their_output_rises);
 	tcase_add_test(t, split_without_kvms_help_says_how_many_are_possible);

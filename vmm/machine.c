@@ -25,14 +25,10 @@ static int open_files(struct machine *m, struct err *e)
 }
 
 /* The guest's processors, and what there is to say of them. */
-static int processors_build(struct machine *m, const struct cpuid_table *host, bool is_kvm, struct err *e)
+static int processors_build(struct machine *m, const struct model_host *host, struct err *e)
 {
-	const struct model_host on = {
-		.table = host, .is_kvm = is_kvm, .ring0_interpreted = is_kvm && cpuid_ring0_interpreted(),
-		.tsc_deadline = m->kvm.tsc_deadline,
-	};
 	uint64_t from_ns = clock_now_ns();
-	int rc = processors_complete(&m->procs, &on, false, e);
+	int rc = processors_complete(&m->procs, host, false, e);
 
 	timing_add(&m->timing, TIMING_CPUID, from_ns);
 	for (unsigned int i = 0; rc == 0 && i < m->procs.notes.nr; i++)
@@ -43,12 +39,16 @@ static int processors_build(struct machine *m, const struct cpuid_table *host, b
 /* Ask KVM what processors can be here. */
 static int host_open(struct machine *m, struct err *e)
 {
-	struct cpuid_table *host = calloc(1, sizeof(*host));
-	int rc = host ? kvm_open(&m->kvm, e) : err_set(e, -ENOMEM, "out of memory");
+	struct cpuid_table *table = calloc(1, sizeof(*table));
+	struct model_host host = { .table = table, .is_kvm = true };
+	int rc = table ? kvm_open(&m->kvm, e) : err_set(e, -ENOMEM, "out of memory");
 
-	if (rc == 0 && (rc = cpuid_read_kvm(m->kvm.fd, host, e)) == 0)
-		rc = processors_build(m, host, true, e);
-	free(host);
+	host.tsc_deadline = m->kvm.tsc_deadline;
+	if (rc == 0 && (rc = cpuid_read_kvm(m->kvm.fd, table, e)) == 0) {
+		host.ring0_interpreted = cpuid_ring0_interpreted();
+		rc = processors_build(m, &host, e);
+	}
+	free(table);
 	return rc;
 }
 
@@ -192,7 +192,7 @@ int machine_init(struct machine *m, const struct run_options *opts, struct loop 
 	if ((rc = memory_build(m, e)) < 0)
 		return rc;
 	timing_mark(&m->timing, TIMING_MEMORY);
-	if ((rc = irqs_init(&m->irqs, &m->kvm, irqs_need_split(&m->procs.topo), e)) < 0 || (rc = vcpus_build(m, e)) < 0)
+	if ((rc = irqs_init(&m->irqs, &m->kvm, topology_wide_ids(&m->procs.topo), e)) < 0 || (rc = vcpus_build(m, e)) < 0)
 		return rc;
 	timing_mark(&m->timing, TIMING_VCPUS);
 	if ((rc = platform_describe(m, e)) < 0 || (rc = machine_plug_devices(m, e)) < 0)
@@ -207,17 +207,19 @@ int machine_init(struct machine *m, const struct run_options *opts, struct loop 
 
 int machine_check(struct machine *m, const struct run_options *opts, struct err *e)
 {
-	struct cpuid_table *host = calloc(1, sizeof(*host));
+	struct cpuid_table *table = calloc(1, sizeof(*table));
+	struct model_host host;
 	struct boot_request rq;
 	int rc;
 
 	machine_begin(m, opts);
-	if (!host)
+	if (!table)
 		return err_set(e, -ENOMEM, "out of memory");
-	cpuid_read_instruction(host);
-	if ((rc = open_files(m, e)) == 0 && (rc = processors_shape(&m->procs, &opts->cpu, e)) == 0)
-		rc = processors_build(m, host, false, e);
-	free(host);
+	if ((rc = open_files(m, e)) == 0 && (rc = processors_shape(&m->procs, &opts->cpu, e)) == 0) {
+		model_host_read(&host, table, &m->procs.notes);
+		rc = processors_build(m, &host, e);
+	}
+	free(table);
 	if (rc < 0 || (rc = memory_check_host_nodes(&m->procs.topo, "/sys", e)) < 0 || (rc = memory_init(&m->mem, m->procs.ram_bytes, e)) < 0 || (rc = platform_describe(m, e)) < 0)
 		return rc;
 	rq = boot_request(m);

@@ -93,9 +93,13 @@ static int run_command(int argc, char *const *argv, struct err *e)
 /* What we open must not become standard input or output by accident. */
 static void fill_standard_fds(void)
 {
-	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
-		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", O_RDWR) < 0)
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+		/* Who writes to an output that is closed is told so. */
+		int flags = fd == STDOUT_FILENO ? O_RDONLY : O_RDWR;
+
+		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", flags) < 0)
 			return;
+	}
 }
 
 int main(int argc, char **argv)
@@ -106,9 +110,10 @@ int main(int argc, char **argv)
 	fill_standard_fds();
 	rc = run_command(argc, argv, &e);
 	if (rc >= 0) {
-		if (fflush(stdout) == 0)
+		errno = 0;
+		if (fflush(stdout) == 0 && !ferror(stdout))
 			return rc;
-		rc = err_sys(&e, -errno, "cannot write to standard output");
+		rc = err_sys(&e, errno ? -errno : -EIO, "cannot write to standard output");
 	}
 	log_error("%s", e.text);
 	return e.usage ? EXIT_USAGE : EXIT_HOST_ERROR;

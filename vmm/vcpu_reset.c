@@ -199,18 +199,6 @@ out:
 	return rc;
 }
 
-/*
- * xAPIC ids have 8 bits and 255 is the broadcast: with an id of 255 or more, firmware hands over in x2APIC
- * mode, and guests ignore such processors otherwise (Intel SDM volume 3A, 11.12.8).
- */
-static bool needs_x2apic(const struct topology *t)
-{
-	for (unsigned int i = 0; i < t->nr_cpus; i++)
-		if (t->cpu[i].apic_id >= 255)
-			return true;
-	return false;
-}
-
 /* What the user wants in MSRs. */
 static int set_overrides(struct vcpu *v, const struct cpu_options *o, struct err *e)
 {
@@ -229,7 +217,7 @@ int vcpus_power_on(struct vcpus *all, struct err *e)
 	const struct processors *procs = all->cfg.procs;
 	enum cpuid_style style = cpuid_style(procs->table);
 	const struct kvm_cpuid_entry2 *leaf1 = cpuid_get(procs->table, 1, 0);
-	bool x2apic = needs_x2apic(all->cfg.topo), vmx = leaf1 && leaf1->ecx & 1u << 5;
+	bool x2apic = topology_wide_ids(all->cfg.topo), vmx = leaf1 && leaf1->ecx & 1u << 5;
 	int rc = 0;
 
 	for (unsigned int i = 0; rc == 0 && i < all->nr; i++) {

@@ -138,7 +138,7 @@ const struct opt cpu_opts[] = {
 		  "as it takes. The numbers must multiply to max." },
 	{ .name = "topology", .arg = "FILE|host[:CPUS]|hwloc:FILE.xml", .parse = parse_topology,
 	  .help = "Any other shape: one line a vCPU or a group in FILE (docs/topology.md), the shape of this host or of some "
-		  "of its CPUs (host:0-3,,8), or that of another machine, as lstopo wrote it. --cpus N then starts only the "
+		  "of its CPUs (host:0-3,8), or that of another machine, as lstopo wrote it. --cpus N then starts only the "
 		  "first N of them." },
 	{ .name = "cache", .arg = "l1d=SIZE[:WAYS[:LINE]][/LEVEL],l1i=,l1=,l2=,l3=,l4=", .parse = parse_cache,
 	  .help = "Sizes of the caches, and which level shares one: thread, core, module, die or socket (default: the host's "
@@ -155,10 +155,11 @@ const struct opt cpu_opts[] = {
 		  "hypervisor=off and kvm=off (not to tell that this is a virtual machine, or which), nested=on (VMX or SVM for "
 		  "the guest), enforce=off (leave out what this host cannot give, with a warning)." },
 	{ .name = "cpuid", .arg = "LEAF[.SUBLEAF].REG=VALUE[:MASK][@VCPU]", .parse = parse_cpuid,
-	  .help = "Override a CPUID register, on one vCPU or on all: --cpuid 0x80000008.ecx=0x3000:0xf000. Applied last; you "
+	  .help = "Override a CPUID register, on one vCPU or on all: --cpuid 0x80000008.ecx=0x3000:0xf000. Leaf, value and mask "
+		  "are hexadecimal. Applied last; you "
 		  "are warned of what it makes inconsistent. May be given many times." },
 	{ .name = "msr", .arg = "INDEX=VALUE", .parse = parse_msr,
-	  .help = "The value of a model-specific register after power-on, on every vCPU. May be given many times." },
+	  .help = "The value of a model-specific register after power-on, on every vCPU; both hexadecimal. May be given many times." },
 	{ .name = "pin", .arg = "auto|none", .parse = parse_pin,
 	  .help = "auto: with --topology host, each vCPU runs on the host's CPU whose place it has, and nodes' memory comes from "
 		  "the host's nodes." },

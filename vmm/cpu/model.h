@@ -48,6 +48,12 @@ struct model_host {
 };
 
 /*
+ * host_processor.c: find out. notes gets a sentence when KVM cannot be asked.
+ * table  filled, and borrowed by host
+ */
+void model_host_read(struct model_host *host, struct cpuid_table *table, struct notes *notes);
+
+/*
  * Parse --cpu: "MODEL[,+f][,-f][,f=on|off][,vendor=intel|amd][,phys-bits=N][,hypervisor=off][,kvm=off]
  * [,nested=on|off][,enforce=on|off]". Unknown names are errors that tell the nearest known one.
  */

@@ -10,9 +10,6 @@
 #define KVM_FEATURES_LEAF    0x40000001u
 #define KVM_MSI_EXT_DEST_ID  (1u << 15)
 
-/* APIC ids that the 8-bit destinations of IOAPICs and plain MSIs reach; 255 is the broadcast. */
-enum { LAST_SHORT_ID = 254 };
-
 static int shape_build(struct processors *p, struct err *e)
 {
 	const struct cpu_options *o = p->opts;
@@ -39,11 +36,6 @@ static int pins_check(const struct processors *p, struct err *e)
 	return 0;
 }
 
-bool processors_extended_ids(const struct processors *p)
-{
-	return topology_max_apic_id(&p->topo) > LAST_SHORT_ID;
-}
-
 /* Bits which depend on the shape, not on the model. */
 static void table_adjust(struct processors *p)
 {
@@ -53,7 +45,7 @@ static void table_adjust(struct processors *p)
 		c = &p->table->entry[i];
 		/* Linux reaches ids above 254 by MSI only when it is told that messages can carry them. */
 		if (c->function == KVM_FEATURES_LEAF)
-			c->eax |= processors_extended_ids(p) ? KVM_MSI_EXT_DEST_ID : 0;
+			c->eax |= topology_wide_ids(&p->topo) ? KVM_MSI_EXT_DEST_ID : 0;
 	}
 }
 

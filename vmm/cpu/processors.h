@@ -40,7 +40,4 @@ void processors_fini(struct processors *p);
  */
 struct cpuid_table *processors_cpuid(struct processors *p, unsigned int index);
 
-/* Do guests need MSIs and IOAPIC entries with ids of more than 8 bits (facts for vmm/irq.c)? */
-bool processors_extended_ids(const struct processors *p);
-
 #endif

@@ -159,12 +159,12 @@ START_TEST(extended_destinations_are_told_only_where_ids_need_them)
 {
 	ck_assert_int_eq(MAKE("--cpus", "255"), 0);
 	ck_assert_uint_eq(entry(0, 0x40000001, 0)->eax & 1u << 15, 0);
-	ck_assert(!processors_extended_ids(&p));
+	ck_assert(!topology_wide_ids(&p.topo));
 	teardown();
 	setup();
 	ck_assert_int_eq(MAKE("--cpus", "1,max=256"), 0);
 	ck_assert_uint_ne(entry(0, 0x40000001, 0)->eax & 1u << 15, 0);
-	ck_assert(processors_extended_ids(&p));
+	ck_assert(topology_wide_ids(&p.topo));
 }
 END_TEST
 

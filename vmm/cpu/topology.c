@@ -239,6 +239,11 @@ void topology_fini(struct topology *t)
 	*t = (struct topology){ 0 };
 }
 
+bool topology_wide_ids(const struct topology *t)
+{
+	return topology_max_apic_id(t) >= 255;
+}
+
 uint32_t topology_max_apic_id(const struct topology *t)
 {
 	uint32_t max = 0;

@@ -45,4 +45,10 @@ const char *topology_level_name(enum topo_level level);
 /* The largest APIC id of all described vCPUs. */
 uint32_t topology_max_apic_id(const struct topology *t);
 
+/*
+ * Is some id, of a present or a pluggable vCPU, 255 or more? xAPIC ids have 8 bits and 255 is the broadcast: such
+ * machines start in x2APIC mode (Intel SDM volume 3A, 11.12.8), and KVM's IOAPIC does not reach all of them.
+ */
+bool topology_wide_ids(const struct topology *t);
+
 #endif

@@ -142,6 +142,18 @@ START_TEST(cpus_in_a_level_is_the_product_below_it)
 }
 END_TEST
 
+START_TEST(ids_from_255_up_are_wide)
+{
+	const struct topology_spec narrow = { .cpus = 255 }, wide = { .cpus = 1, .max = 256 };
+
+	ck_assert_int_eq(topology_init(&t, &narrow, &e), 0);
+	ck_assert(!topology_wide_ids(&t));
+	topology_fini(&t);
+	ck_assert_int_eq(topology_init(&t, &wide, &e), 0);
+	ck_assert(topology_wide_ids(&t)); /* though it is not present */
+}
+END_TEST
+
 START_TEST(levels_have_words)
 {
 	ck_assert_str_eq(topology_level_name(TOPO_THREAD), "thread");
@@ -257,6 +269,7 @@ int main(void)
 	tcase_add_test(c, all_five_levels_have_their_own_bits);
 	tcase_add_test(c, ids_above_254_are_given);
 	tcase_add_test(c, cpus_in_a_level_is_the_product_below_it);
+	tcase_add_test(c, ids_from_255_up_are_wide);
 	tcase_add_test(c, levels_have_words);
 	tcase_add_loop_test(c, shape_that_does_not_fit_is_refused_with_one_that_does, 0, ARRAY_SIZE(refused));
 	tcase_add_loop_test(c, ids_tell_the_place_in_every_small_shape, 1, UP_TO + 1);

@@ -3,8 +3,10 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "vmm/base/log.h"
@@ -69,7 +71,7 @@ const struct opt topology_opts[] = {
 	  .help = "What to print: a drawing and a table (default), the table alone, JSON, the registers as 'cpuid -f' reads "
 		  "them, a directory that lstopo loads, Graphviz, a picture, or the ACPI tables MADT, SRAT, SLIT and HMAT." },
 	{ .name = "output", .arg = "PATH", .parse = parse_output,
-	  .help = "Where to write it: a file, or for hwloc and acpi a directory (default standard output)." },
+	  .help = "Where to write it: a file (- is standard output, the default), or for hwloc and acpi a directory." },
 	{ .name = "explain", FLAG(explain),
 	  .help = "For each level, which CPUID leaf and which bits tell it, and what Linux before and since 6.9, hwloc and "
 		  "Windows make of them." },
@@ -91,22 +93,6 @@ static int help(void)
 	printf("usage: trellis topology [OPTIONS]\n\nPrints what a guest would be told of its processors; starts nothing.\n\n");
 	opt_print_help(topology_opts);
 	return 0;
-}
-
-/* What the processors would run on: KVM if it can be asked, else this machine's CPUID instruction. */
-static void host_read(struct model_host *host, struct cpuid_table *table)
-{
-	struct err ignored;
-	int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
-
-	*host = (struct model_host){ .table = table, .tsc_deadline = true };
-	host->is_kvm = fd >= 0 && cpuid_read_kvm(fd, table, &ignored) == 0;
-	if (fd >= 0)
-		close(fd);
-	if (host->is_kvm)
-		host->ring0_interpreted = cpuid_ring0_interpreted();
-	else
-		cpuid_read_instruction(table);
 }
 
 static unsigned int columns(void)
@@ -157,17 +143,69 @@ static int print_views(const struct topology_options *o, struct processors *p, F
 	return rc < 0 ? rc : differs;
 }
 
-/* A file is written when all of it is there, so that an error leaves the old one alone. */
+static int write_stream(FILE *f, const char *text, size_t len, const char *name, struct err *e)
+{
+	errno = 0;
+	if (fwrite(text, 1, len, f) == len && fflush(f) == 0)
+		return 0;
+	return err_sys(e, errno ? -errno : -EIO, "%s", name);
+}
+
+/* As write_stream(), into a file beside the old one, which it replaces when all of it is there. */
+static int replace_file(const char *path, const struct stat *old, const char *text, size_t len, struct err *e)
+{
+	char *real = old ? realpath(path, NULL) : strdup(path), *temporary = NULL;
+	mode_t mask = umask(0);
+	FILE *f = NULL;
+	int fd = -1, rc = 0;
+
+	umask(mask);
+	if (real && asprintf(&temporary, "%s.XXXXXX", real) < 0)
+		temporary = NULL;
+	fd = temporary ? mkostemp(temporary, O_CLOEXEC) : -1;
+	if (fd < 0 || fchmod(fd, old ? old->st_mode & 0777 : 0666 & ~mask) < 0 || !(f = fdopen(fd, "w")))
+		rc = err_sys(e, -errno, "--output %s", path);
+	else
+		rc = write_stream(f, text, len, path, e);
+	if (f && fclose(f) != 0 && rc == 0)
+		rc = err_sys(e, -errno, "--output %s", path);
+	else if (!f && fd >= 0)
+		close(fd);
+	if (rc == 0 && rename(temporary, real) < 0)
+		rc = err_sys(e, -errno, "--output %s", path);
+	if (rc < 0 && fd >= 0)
+		unlink(temporary);
+	free(temporary);
+	free(real);
+	return rc;
+}
+
+/* path NULL or "-": standard output. What is no regular file, such as a pipe, is written to directly. */
 static int write_out(const char *path, const char *text, size_t len, struct err *e)
 {
-	FILE *f = path ? fopen(path, "we") : stdout;
-	bool ok;
+	struct stat st;
+	bool there;
+	FILE *f;
+	int rc;
 
+	if (!path || !strcmp(path, "-"))
+		return write_stream(stdout, text, len, "cannot write to standard output", e);
+	signal(SIGXFSZ, SIG_IGN); /* writes say EFBIG */
+	there = stat(path, &st) == 0;
+	if (!there || S_ISREG(st.st_mode))
+		return replace_file(path, there ? &st : NULL, text, len, e);
+	f = fopen(path, "we");
 	if (!f)
 		return err_sys(e, -errno, "--output %s", path);
-	ok = fwrite(text, 1, len, f) == len;
-	ok &= (path ? fclose(f) : fflush(f)) == 0;
-	return ok ? 0 : err_sys(e, -errno, path ? "--output %s" : "cannot write to standard output", path);
+	rc = write_stream(f, text, len, path, e);
+	fclose(f);
+	return rc;
+}
+
+/* Does what is printed depend on this very host, so that remarks about it are of interest? */
+static bool for_people(const struct topology_options *o)
+{
+	return !o->os && !o->compare && (o->explain || o->format == FORMAT_DRAWING || o->format == FORMAT_TABLE);
 }
 
 static void tell(const struct topology_options *o, struct processors *p, uint64_t from_ns)
@@ -180,7 +218,7 @@ static void tell(const struct topology_options *o, struct processors *p, uint64_
 	if (o->timing)
 		log_info("timing us: made=%llu check=%llu", (unsigned long long)((made_ns - from_ns) / 1000),
 			 (unsigned long long)((clock_now_ns() - made_ns) / 1000));
-	for (unsigned int i = 0; i < p->notes.nr; i++)
+	for (unsigned int i = 0; for_people(o) && i < p->notes.nr; i++)
 		log_info("%s", p->notes.text[i]);
 	findings_log(&f);
 	findings_fini(&f);
@@ -198,9 +236,12 @@ static int show(const struct topology_options *o, struct err *e)
 	int rc = table && out ? 0 : err_set(e, -ENOMEM, "out of memory");
 
 	if (rc == 0) {
-		host_read(&host, table);
 		from_ns = clock_now_ns();
-		rc = processors_init(&p, &o->cpu, &host, true, e);
+		rc = processors_shape(&p, &o->cpu, e);
+	}
+	if (rc == 0) {
+		model_host_read(&host, table, &p.notes);
+		rc = processors_complete(&p, &host, true, e);
 	}
 	if (rc == 0) {
 		tell(o, &p, from_ns);
@@ -224,6 +265,9 @@ static int check_options(const struct topology_options *o, struct err *e)
 {
 	if ((o->format == FORMAT_HWLOC || o->format == FORMAT_ACPI) && !o->output)
 		return err_usage(e, "--format %s writes several files: say where, with --output DIRECTORY", formats[o->format]);
+	if (o->format != FORMAT_DRAWING && o->format != FORMAT_TABLE && (o->explain || o->os || o->compare))
+		return err_usage(e, "--format %s is for programs, which --explain, --os and --compare would confuse: ask for them apart",
+				 formats[o->format]);
 	return 0;
 }
 
