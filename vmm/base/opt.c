@@ -115,7 +115,7 @@ static int refuse_value(const char *option, const struct opt_key *k, const char 
 
 	key_accepts(k, accepts, sizeof(accepts));
 	if (k->positional)
-		return err_usage(e, "%s %s: expected %s", option, text, accepts);
+		return err_usage(e, *text ? "%s %s: expected %s" : "%s '%s': expected %s", option, text, accepts);
 	return err_usage(e, "%s: %s=%s: expected %s", option, k->name, text, accepts);
 }
 
@@ -160,15 +160,34 @@ static int store(const char *option, const struct opt_key *k, const char *text, 
 	return -EINVAL;
 }
 
-static int refuse_key(const char *option, const struct opt_key *keys, const char *key, struct err *e)
+/* The keys that have names: "ro=, size="; buf is empty when there are none. */
+static void known_keys(const struct opt_key *keys, char *buf, size_t len)
 {
-	char known[512] = "";
 	size_t at = 0;
 
-	for (const struct opt_key *k = keys; k->name && at < sizeof(known); k++)
+	*buf = 0;
+	for (const struct opt_key *k = keys; k->name && at < len; k++)
 		if (!k->positional)
-			at += (size_t)snprintf(known + at, sizeof(known) - at, "%s%s=", at ? ", " : "", k->name);
-	if (!at)
+			at += (size_t)snprintf(buf + at, len - at, "%s%s=", at ? ", " : "", k->name);
+}
+
+/* An empty argument. */
+static int refuse_nothing(const char *option, const struct opt_key *keys, struct err *e)
+{
+	char known[512];
+
+	if (keys->positional)
+		return refuse_value(option, keys, "", e);
+	known_keys(keys, known, sizeof(known));
+	return err_usage(e, "%s '': expected one or more of %s", option, known);
+}
+
+static int refuse_key(const char *option, const struct opt_key *keys, const char *key, struct err *e)
+{
+	char known[512];
+
+	known_keys(keys, known, sizeof(known));
+	if (!*known)
 		return err_usage(e, "%s: unexpected '%s'", option, key);
 	return err_usage(e, "%s: unknown key '%s'; known are %s", option, key, known);
 }
@@ -215,7 +234,7 @@ static int parse_item(const char *option, char *item, bool first, const struct o
 	value = strchr(item, '=');
 	if (value)
 		*value++ = 0;
-	for (k = keys; k->name && strcmp(k->name, item) != 0; k++)
+	for (k = keys; k->name && strcmp(k->name, item) != 0 && (!k->alias || strcmp(k->alias, item) != 0); k++)
 		;
 	if (!k->name)
 		return refuse_key(option, keys, item, e);
@@ -230,12 +249,14 @@ int opt_parse_list(const char *option, const char *arg, const struct opt_key *ke
 	char *item = malloc(strlen(arg) + 1);
 	uint64_t seen = 0;
 	const char *at = arg;
-	bool first = true, more;
+	bool first = true, more = true;
 	int rc = 0;
 
 	if (!item)
 		return err_set(e, -ENOMEM, "out of memory");
-	do {
+	if (!*arg)
+		rc = refuse_nothing(option, keys, e);
+	while (rc == 0 && more) {
 		at = next_item(at, item, &more);
 		if (!*item)
 			rc = err_usage(e, "%s %s: there is nothing %s", option, arg,
@@ -243,7 +264,7 @@ int opt_parse_list(const char *option, const char *arg, const struct opt_key *ke
 		else
 			rc = parse_item(option, item, first, keys, &seen, base, e);
 		first = false;
-	} while (rc == 0 && more);
+	}
 	free(item);
 	return rc;
 }

@@ -19,6 +19,7 @@ enum opt_kind {
 /* One key of a list. The first key of a table may be positional: `--cpus 4` is `--cpus cpus=4`. */
 struct opt_key {
 	const char *name;
+	const char *alias;             /* another spelling that hands know, or NULL: QEMU's maxcpus */
 	const char *value;             /* what to write, e.g. "N"; for help */
 	const char *help;              /* one line */
 	enum opt_kind kind;

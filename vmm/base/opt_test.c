@@ -269,7 +269,7 @@ static const struct {
 	{ ",ro", "--thing ,ro: " },
 	{ "1,,,ro", "--thing 1,: expected a number" }, /* "1," and then ro */
 	{ "1,ro,", "there is nothing after a comma" },
-	{ "", "--thing : " },
+	{ "", "--thing '': expected a number from" },
 };
 
 START_TEST(wrong_list_is_refused_with_what_would_do)

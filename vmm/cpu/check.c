@@ -1,6 +1,6 @@
 /*
  * The checker's frame: it reads every vCPU's CPUID as a guest would, and gathers what is found. The rules are in
- * check_leaves.c, check_caches.c and check_sets.c, those of ACPI and SMBIOS in check_tables.c.
+ * check_leaves.c, check_caches.c, check_sets.c and check_overrides.c, those of ACPI and SMBIOS in check_tables.c.
  *
  * The cost is linear: one pass over each vCPU's table, and for each distinct shift one pass over the ids.
  */
@@ -77,6 +77,17 @@ void check_say_all(struct check *c)
 unsigned int check_bits(uint32_t n)
 {
 	return n <= 1 ? 0 : 32 - (unsigned int)__builtin_clz(n - 1);
+}
+
+const char *check_bit_names(unsigned int from, unsigned int end, char buf[CHECK_BIT_NAMES])
+{
+	if (end <= from)
+		snprintf(buf, CHECK_BIT_NAMES, "no bit");
+	else if (end == from + 1)
+		snprintf(buf, CHECK_BIT_NAMES, "bit %u", from);
+	else
+		snprintf(buf, CHECK_BIT_NAMES, "bits %u to %u", from, end - 1);
+	return buf;
 }
 
 /* ---- sets of vCPUs by their ids ---- */
@@ -189,6 +200,10 @@ static const struct kvm_cpuid_entry2 **slot_of(struct check_leaves *l, const str
 		return &l->type;
 	case 0x1f:
 		return i < CHECK_SUBS ? &l->level[LEVELS_1F][i] : NULL;
+	case 0x40000000:
+		return &l->kvm;
+	case 0x40000001:
+		return &l->kvm1;
 	case 0x80000000:
 		return &l->ext;
 	case 0x80000001:
@@ -298,5 +313,6 @@ void check_cpuid(struct processors *p, struct findings *f)
 	check_say_all(c);
 	if (c->failed)
 		check_note(f, "CPUID is not wholly checked: no memory");
+	check_overrides(p, f);
 	check_fini(c);
 }

@@ -15,7 +15,7 @@ struct findings {
 
 /*
  * CPUID against itself and against the shape that was asked for: leaf 1 vs 4 vs B vs 1F, 80000008 vs 8000001E vs
- * 8000001D vs 80000026, cache sharing vs cores and dies, ids of all vCPUs.
+ * 8000001D vs 80000026, cache sharing vs cores and dies, ids of all vCPUs; and what --cpuid and --msr ask for in vain.
  */
 void check_cpuid(struct processors *p, struct findings *f);
 

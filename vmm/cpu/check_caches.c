@@ -70,6 +70,7 @@ static void check_one(struct check *c, unsigned int cpu, uint32_t leaf, unsigned
 	unsigned int pkg = s->shift[TOPO_PACKAGE], core = s->shift[TOPO_CORE];
 	uint32_t key = leaf ^ sub << 16;
 	struct told d = cache_decode(e);
+	char bits[CHECK_BIT_NAMES];
 
 	if (d.type > CACHE_UNIFIED || !d.level)
 		check_say(c, cpu, key,
@@ -79,10 +80,9 @@ static void check_one(struct check *c, unsigned int cpu, uint32_t leaf, unsigned
 			  leaf, sub, d.type, d.level);
 	if (d.shift < widest)
 		check_say(c, cpu, key,
-			  "leaf 0x%x sub-leaf %u EAX[25:14] tells that %u ids share the L%u cache, but %u "
-			  "share one nearer "
-			  "to the core",
-			  leaf, sub, d.field + 1, d.level, 1u << widest);
+			  "leaf 0x%x sub-leaf %u EAX[25:14] tells that %u id%s the L%u cache, but %u share "
+			  "one nearer to the core",
+			  leaf, sub, d.field + 1, d.field ? "s share" : " has", d.level, 1u << widest);
 	if (leaf == 0x8000001d && (d.field & (d.field + 1)))
 		check_say(c, cpu, key,
 			  "leaf 0x8000001d sub-leaf %u EAX[25:14] tells that %u processors share the L%u "
@@ -94,15 +94,16 @@ static void check_one(struct check *c, unsigned int cpu, uint32_t leaf, unsigned
 	if (d.shift > pkg)
 		check_say(c, cpu, key,
 			  "leaf 0x%x sub-leaf %u EAX[25:14] tells that %u ids share the L%u cache, but a "
-			  "package has only %u "
-			  "(bits below %u)",
-			  leaf, sub, d.field + 1, d.level, 1u << pkg, pkg);
+			  "package has only %u",
+			  leaf, sub, d.field + 1, d.level, 1u << pkg);
 	if (leaf == 4 && pkg >= core && (e->eax >> 26) + 1 != MIN(1u << (pkg - core), 64u))
 		check_say(c, cpu, key,
-			  "leaf 0x4 sub-leaf %u EAX[31:26] has room for %u core ids, but bits %u to %u of "
-			  "the APIC id hold "
-			  "%u: guests that read leaf 0x4 find other cores than those that read leaf 0xb",
-			  sub, (e->eax >> 26) + 1, core, pkg, 1u << (pkg - core));
+			  "leaf 0x4 sub-leaf %u EAX[31:26] has room for %u core id%s, but %s of the APIC id "
+			  "%s %u: guests "
+			  "that read leaf 0x4 find other cores than those that read leaf 0xb",
+			  sub, (e->eax >> 26) + 1, check_plural((e->eax >> 26) + 1),
+			  check_bit_names(core, pkg, bits), pkg - core > 1 ? "hold" : "holds",
+			  1u << (pkg - core));
 }
 
 /* What was asked for must be told, and nothing else. */
@@ -168,8 +169,8 @@ static void check_end(struct check *c, unsigned int cpu, uint32_t leaf, unsigned
 		      const struct kvm_cpuid_entry2 *const *cache)
 {
 	if (end == CHECK_CACHES || !cache[end])
-		check_say(c, cpu, leaf, "leaf 0x%x has no closing sub-leaf of type 0 behind its %u caches",
-			  leaf, end);
+		check_say(c, cpu, leaf, "leaf 0x%x has no closing sub-leaf of type 0 behind its %u cache%s",
+			  leaf, end, check_plural(end));
 	for (unsigned int sub = end + 1; sub < CHECK_CACHES; sub++)
 		if (cache[sub] && (cache[sub]->eax & 0x1f))
 			check_say(c, cpu, leaf,
@@ -245,9 +246,9 @@ static void check_cache_set(struct check *c, unsigned int cpu, unsigned int i, u
 	if (told > 0)
 		check_say(c, cpu, class,
 			  "leaf 0x%x tells that those share the %s cache whose APIC ids are equal from bit "
-			  "%u up, which "
-			  "are %d; asked for were %u",
-			  c->amd ? 0x8000001d : 4, class_name(level, type, name), shift, told, nr[at]);
+			  "%u up: %d vCPU%s; asked for %s %u",
+			  c->amd ? 0x8000001d : 4, class_name(level, type, name), shift, told,
+			  check_plural((unsigned int)told), nr[at] == 1 ? "was" : "were", nr[at]);
 	else if (told < 0)
 		check_say(c, cpu, class,
 			  "leaf 0x%x tells that those share the %s cache whose APIC ids are equal from bit "

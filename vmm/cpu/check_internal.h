@@ -1,5 +1,5 @@
 /*
- * Between check.c, check_leaves.c, check_caches.c and check_tables.c.
+ * Between check.c, check_leaves.c, check_caches.c, check_sets.c, check_overrides.c and check_tables.c.
  *
  * The checker decodes CPUID anew: nothing here may use the shifts of struct topology, which only says what was asked.
  */
@@ -19,6 +19,7 @@ enum { LEVELS_B, LEVELS_1F, LEVELS_26, NR_LEVELS_LEAVES };
 struct check_leaves {
 	const struct kvm_cpuid_entry2 *basic, *one, *seven, *type;              /* 0, 1, 7, 1A */
 	const struct kvm_cpuid_entry2 *ext, *ext1, *ext5, *ext6, *ext8, *ext1e; /* 80000000, 80000001 ... */
+	const struct kvm_cpuid_entry2 *kvm, *kvm1;                              /* 40000000, 40000001 */
 	const struct kvm_cpuid_entry2 *level[NR_LEVELS_LEAVES][CHECK_SUBS];     /* by sub-leaf */
 	const struct kvm_cpuid_entry2 *cache[2][CHECK_CACHES];                  /* 4, 8000001D */
 	bool amd; /* AMD's and Hygon's leaves count */
@@ -91,6 +92,17 @@ unsigned int check_size(struct check *c, unsigned int class, unsigned int shift,
 /* ceil(log2(n)) for n >= 1: how many bits number n things. */
 unsigned int check_bits(uint32_t n);
 
+/* "s", or "" for 1: after a number. */
+static inline const char *check_plural(unsigned int n)
+{
+	return n == 1 ? "" : "s";
+}
+
+enum { CHECK_BIT_NAMES = 40 };
+
+/* "bits 1 to 3", "bit 1" or "no bit": those from one up to another, which is not among them. Returns buf. */
+const char *check_bit_names(unsigned int from, unsigned int end, char buf[CHECK_BIT_NAMES]);
+
 /* check_leaves.c: one vCPU's leaves but for caches, against each other; fills seen. */
 void check_leaves(struct check *c, unsigned int cpu, const struct check_leaves *l);
 
@@ -99,6 +111,9 @@ void check_caches(struct check *c, unsigned int cpu, const struct check_leaves *
 
 /* check_caches.c: who shares which cache, and cores and caches that NUMA nodes divide; after all vCPUs were read. */
 void check_sharing(struct check *c);
+
+/* check_overrides.c: what --cpuid and --msr ask for in vain, or against CPUID; straight into the findings. */
+void check_overrides(struct processors *p, struct findings *f);
 
 /* check_sets.c: the packages, dies, modules and cores of all vCPUs against those that were asked for. */
 void check_units(struct check *c);

@@ -14,6 +14,10 @@
 #define X2APIC     (1u << 21) /* 1 ECX */
 #define HTT        (1u << 28) /* 1 EDX */
 #define HYBRID     (1u << 15) /* 7.0 EDX */
+#define HYPERVISOR (1u << 31) /* 1 ECX */
+#define MSI_EXT_ID (1u << 15) /* 40000001 EAX */
+
+enum { LAST_LINUX_ID = 0x7fff }; /* MAX_LOCAL_APIC - 1: arch/x86/include/asm/apicdef.h, v6.12 */
 
 static const uint32_t level_leaf[NR_LEVELS_LEAVES] = { 0xb, 0x1f, 0x80000026 };
 
@@ -48,11 +52,12 @@ static void check_level(struct check *c, unsigned int cpu, unsigned int which, u
 			  leaf, sub, shift, out->shift[sub - 1], sub - 1);
 	real = check_size(c, 0, shift, cpu);
 	if (cpus != real)
-		check_say(c, cpu, key,
-			  "leaf 0x%x sub-leaf %u EBX tells %u logical processors in a unit, but %u APIC ids "
-			  "are equal "
-			  "from its EAX's bit %u up",
-			  leaf, sub, cpus, real, shift);
+		check_say(
+			c, cpu, key,
+			"leaf 0x%x sub-leaf %u EBX tells %u logical processor%s in a unit, but %u APIC id%s "
+			"%s equal from its EAX's bit %u up",
+			leaf, sub, cpus, check_plural(cpus), real, check_plural(real),
+			real == 1 ? "is" : "are", shift);
 	out->shift[sub] = (uint8_t)shift;
 	out->type[sub] = (uint8_t)type;
 	out->nr = (uint8_t)(sub + 1);
@@ -193,16 +198,41 @@ static void check_leaf1_count(struct check *c, unsigned int cpu, const struct ch
 
 	if (l->amd && told != cpus)
 		check_say(c, cpu, 1,
-			  "leaf 0x1 EBX[23:16] tells %u logical processors, but the package (APIC id bits "
-			  "from %u) has %u: "
-			  "guests without leaf 0xb count by the first",
-			  told, shift, cpus);
+			  "leaf 0x1 EBX[23:16] tells %u logical processor%s, but the package (APIC id "
+			  "bits from %u) has %u: guests without leaf 0xb count by the first",
+			  told, check_plural(told), shift, cpus);
 	else if (!l->amd && check_bits(told) != MIN(shift, 8u))
 		check_say(c, cpu, 1,
-			  "leaf 0x1 EBX[23:16] tells %u APIC ids in a package, leaf 0xb that packages begin "
-			  "at bit %u: "
-			  "guests without leaf 0xb find other packages",
-			  told, shift);
+			  "leaf 0x1 EBX[23:16] tells %u APIC id%s in a package, leaf 0xb that packages begin "
+			  "at bit %u: guests without leaf 0xb find other packages",
+			  told, check_plural(told), shift);
+}
+
+/*
+ * Without interrupt remapping Linux uses x2APIC mode only where a hypervisor is known to give it, and then ids above
+ * 255 only if messages can carry them (arch/x86/kernel/apic/apic.c, v6.12, try_to_enable_x2apic()).
+ */
+static void check_linux_reach(struct check *c, unsigned int cpu, const struct check_leaves *l)
+{
+	bool is_kvm = l->one->ecx & HYPERVISOR && l->kvm && l->kvm->ebx == 0x4b4d564b &&
+		      l->kvm->ecx == 0x564b4d56 && l->kvm->edx == 0x4d; /* KVMKVMKVM */
+	uint32_t id = c->t->cpu[cpu].apic_id;
+
+	if (id > LAST_LINUX_ID)
+		check_say(c, cpu, 1, "APIC id 0x%x is above 0x%x, the last that Linux starts", id,
+			  (unsigned int)LAST_LINUX_ID);
+	else if (id > 254 && !is_kvm)
+		check_say(c, cpu, 0x40000000,
+			  "APIC id 0x%x: guests do not see KVM's leaf 0x40000000, without which Linux does "
+			  "not use x2APIC mode "
+			  "and does not start this vCPU",
+			  id);
+	else if (id > 255 && !(l->kvm1 && l->kvm1->eax & MSI_EXT_ID))
+		check_say(c, cpu, 0x40000001,
+			  "APIC id 0x%x: leaf 0x40000001 EAX[15] does not tell that interrupts reach ids "
+			  "above 255, so Linux "
+			  "does not start this vCPU",
+			  id);
 }
 
 static void check_leaf1(struct check *c, unsigned int cpu, const struct check_leaves *l,
@@ -220,6 +250,7 @@ static void check_leaf1(struct check *c, unsigned int cpu, const struct check_le
 	if (id > 254 && !(l->one->ecx & X2APIC))
 		check_say(c, cpu, 1,
 			  "APIC id 0x%x needs x2APIC mode, leaf 0x1 ECX[21] tells that there is none", id);
+	check_linux_reach(c, cpu, l);
 	if ((l->one->ecx & X2APIC) && !s->levels[LEVELS_B].nr)
 		check_say(c, cpu, 0xb,
 			  "leaf 0x1 ECX[21] tells of x2APIC, but leaf 0xb, where its id is, cannot be read");
@@ -229,10 +260,10 @@ static void check_leaf1(struct check *c, unsigned int cpu, const struct check_le
 		check_leaf1_count(c, cpu, l, shift);
 	else if (l->amd ? check_size(c, 0, shift, cpu) > 1 : shift > 0)
 		check_say(c, cpu, 1,
-			  "leaf 0x1 EDX[28] (HTT) is clear, but packages have %u ids (from bit %u) and this "
-			  "one %u "
-			  "processors: old guests see one in each",
-			  1u << shift, shift, check_size(c, 0, shift, cpu));
+			  "leaf 0x1 EDX[28] (HTT) is clear, but packages have %u id%s (from bit %u) and this "
+			  "one %u processor%s: old guests see one in each",
+			  1u << shift, check_plural(1u << shift), shift, check_size(c, 0, shift, cpu),
+			  check_plural(check_size(c, 0, shift, cpu)));
 	if (htt && !(l->amd ? c->many : shift > 0))
 		check_say(c, cpu, 1, "leaf 0x1 EDX[28] (HTT) is set, but no package has a second %s",
 			  l->amd ? "processor" : "APIC id");
@@ -264,10 +295,9 @@ static void check_leaf8(struct check *c, unsigned int cpu, const struct check_le
 
 	if (told != MIN(cpus, 256u))
 		check_say(c, cpu, 0x80000008,
-			  "leaf 0x80000008 ECX[7:0] tells %u processors, but the package (APIC id bits from "
-			  "%u) has "
-			  "%u",
-			  told, shift, cpus);
+			  "leaf 0x80000008 ECX[7:0] tells %u processor%s, but the package (APIC id bits from "
+			  "%u) has %u",
+			  told, check_plural(told), shift, cpus);
 	if (size != MIN(shift, 15u))
 		check_say(c, cpu, 0x80000008,
 			  "leaf 0x80000008 ECX[15:12] begins the package's id at bit %u, leaf 0xb at bit %u",
@@ -280,6 +310,7 @@ static void check_leaf1e(struct check *c, unsigned int cpu, const struct check_l
 {
 	uint32_t id = c->t->cpu[cpu].apic_id, pkg = s->shift[TOPO_PACKAGE], smt = s->shift[TOPO_CORE];
 	uint32_t core = (id & ((1u << pkg) - 1)) >> smt, threads = check_size(c, 0, smt, cpu);
+	char bits[CHECK_BIT_NAMES];
 
 	if (l->ext1e->eax != id)
 		check_say(c, cpu, 0x8000001e,
@@ -287,15 +318,14 @@ static void check_leaf1e(struct check *c, unsigned int cpu, const struct check_l
 			  id);
 	if ((l->ext1e->ebx >> 8 & 0xff) + 1 != threads)
 		check_say(c, cpu, 0x8000001e,
-			  "leaf 0x8000001e EBX[15:8] tells %u threads in a core, but %u APIC ids are equal "
-			  "from bit "
-			  "%u up",
-			  (l->ext1e->ebx >> 8 & 0xff) + 1, threads, smt);
+			  "leaf 0x8000001e EBX[15:8] tells %u thread%s in a core, but %u APIC id%s equal "
+			  "from bit %u up",
+			  (l->ext1e->ebx >> 8 & 0xff) + 1, check_plural((l->ext1e->ebx >> 8 & 0xff) + 1),
+			  threads, threads == 1 ? " is" : "s are", smt);
 	if ((l->ext1e->ebx & 0xff) != (core & 0xff))
 		check_say(c, cpu, 0x8000001e,
-			  "leaf 0x8000001e EBX[7:0] tells core %u, the APIC id 0x%x has %u there (bits %u to "
-			  "%u)",
-			  l->ext1e->ebx & 0xff, id, core, smt, pkg);
+			  "leaf 0x8000001e EBX[7:0] tells core %u, the APIC id 0x%x has %u there (%s)",
+			  l->ext1e->ebx & 0xff, id, core, check_bit_names(smt, pkg, bits));
 	s->node = (int)(l->ext1e->ecx & 0xff);
 	s->nodes = (l->ext1e->ecx >> 8 & 7) + 1;
 }

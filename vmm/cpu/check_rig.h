@@ -57,7 +57,9 @@ static inline void rig_host(enum cpuid_style style)
 		rig_put(0, -1, 0x10, 0x68747541, 0x444d4163, 0x69746e65);
 	else
 		rig_put(0, -1, 0x1f, 0x756e6547, 0x6c65746e, 0x49656e69);
-	rig_put(1, -1, 0xa20f12, 0, 1u << 21, 0x0fffffff);
+	rig_put(1, -1, 0xa20f12, 0, 1u << 31 | 1u << 21, 0x0fffffff);
+	rig_put(0x40000000, -1, 0x40000001, 0x4b4d564b, 0x564b4d56, 0x4d);
+	rig_put(0x40000001, -1, 1u << 15, 0, 0, 0);
 	rig_put_caches(amd ? 0x8000001d : 4);
 	rig_put(7, 0, 0, 0, 0, 0);
 	rig_put(0xb, 0, 0, 0, 0, 0);

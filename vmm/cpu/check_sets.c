@@ -51,9 +51,10 @@ static void check_unit(struct check *c, unsigned int cpu, enum topo_level level,
 
 	if (told > 0)
 		check_say(c, cpu, level,
-			  "%s begins the %s's id at bit %u, so guests find %d processors in its %s; asked "
-			  "for were %u",
-			  level_source(s, level, amd), level_word(level), shift, told, level_word(level),
+			  "%s begins the %s's id at bit %u, so guests find %d processor%s in its %s; asked "
+			  "for %s %u",
+			  level_source(s, level, amd), level_word(level), shift, told,
+			  check_plural((unsigned int)told), level_word(level), asked == 1 ? "was" : "were",
 			  asked);
 	else if (told < 0)
 		check_say(c, cpu, level,
@@ -87,8 +88,9 @@ static void check_amd_node(struct check *c, unsigned int cpu, uint32_t *first, i
 		return;
 	if (s->nodes > 1 && s->nodes != MIN(c->t->count[TOPO_DIE], 8u)) /* 3 bits */
 		check_say(c, cpu, 0x8000001e,
-			  "leaf 0x8000001e ECX[10:8] tells %u nodes in a package, which has %u dies",
-			  s->nodes, c->t->count[TOPO_DIE]);
+			  "leaf 0x8000001e ECX[10:8] tells %u node%s in a package, which has %u die%s",
+			  s->nodes, check_plural(s->nodes), c->t->count[TOPO_DIE],
+			  check_plural(c->t->count[TOPO_DIE]));
 	if (!first[unit])
 		first[unit] = (uint32_t)s->node + 1;
 	if (first[unit] != (uint32_t)s->node + 1)

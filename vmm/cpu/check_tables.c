@@ -362,11 +362,13 @@ static void compare_sockets(struct tables *x, const uint64_t *told, unsigned int
 		if (told[i] == asked[i])
 			continue;
 		check_note(x->f,
-			   "SMBIOS type 4 tells of a socket with %u cores, %u enabled, %u threads where "
+			   "SMBIOS type 4 tells of a socket with %u core%s, %u enabled, %u thread%s where "
 			   "CPUID has one with %u, %u, %u",
-			   (unsigned int)(told[i] >> 16 & 0xffff), (unsigned int)(told[i] & 0xffff),
-			   (unsigned int)(told[i] >> 32), (unsigned int)(asked[i] >> 16 & 0xffff),
-			   (unsigned int)(asked[i] & 0xffff), (unsigned int)(asked[i] >> 32));
+			   (unsigned int)(told[i] >> 16 & 0xffff), check_plural(told[i] >> 16 & 0xffff),
+			   (unsigned int)(told[i] & 0xffff), (unsigned int)(told[i] >> 32),
+			   check_plural((unsigned int)(told[i] >> 32)),
+			   (unsigned int)(asked[i] >> 16 & 0xffff), (unsigned int)(asked[i] & 0xffff),
+			   (unsigned int)(asked[i] >> 32));
 		return; /* the others are not in the same order then */
 	}
 }
@@ -408,8 +410,8 @@ static void check_smbios(struct tables *x, const uint8_t *smbios, size_t len)
 		found = find_sockets(x, smbios, len, key + nr, nr);
 		qsort(key + nr, MIN(found, nr), sizeof(*key), by_key);
 		if (found != nr)
-			check_note(x->f, "SMBIOS type 4 tells of %u sockets, CPUID of %u packages", found,
-				   nr);
+			check_note(x->f, "SMBIOS type 4 tells of %u socket%s, CPUID of %u package%s", found,
+				   check_plural(found), nr, check_plural(nr));
 		else
 			compare_sockets(x, key + nr, nr, key);
 	}

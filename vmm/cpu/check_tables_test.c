@@ -251,7 +251,7 @@ static const struct {
 	{ 0x24, 2, "3 cores, 2 enabled, 6 threads" },
 	{ 0x25, 2, "3 cores, 3 enabled, 2 threads" },
 	{ 0x18, 0, "has 3 enabled cores, but its status says that the socket is empty" },
-	{ 0x00, 5, "SMBIOS type 4 tells of 1 sockets, CPUID of 2 packages" },
+	{ 0x00, 5, "SMBIOS type 4 tells of 1 socket, CPUID of 2 packages" },
 	{ 0x01, 0x20, "an SMBIOS processor (type 4) has 32 bytes" },
 	{ 0x01, 2, "has a length of 2 bytes" },
 };

@@ -187,7 +187,7 @@ static const struct {
 	{ CPUID_INTEL,
 	  { 0x1f, 0, true, R_EAX, 0, 0x1f, ALL },
 	  { "leaf 0xb begins the core's id at bit 1, leaf 0x1f at bit 0",
-	    "guests find 1 processors in its core; asked for were 2" } },
+	    "guests find 1 processor in its core; asked for were 2" } },
 	{ CPUID_INTEL,
 	  { 0x1f, 1, true, R_EAX, 0, 0x1f, ALL },
 	  { "leaf 0x1f sub-leaf 1 EAX ends its level at bit 0, below the 1 of sub-leaf 0", 0 } },
@@ -217,12 +217,11 @@ static const struct {
 	/* caches */
 	{ CPUID_INTEL,
 	  { 4, 0, true, R_EAX, 5u << 26, 0xfc000000, ALL },
-	  { "leaf 0x4 sub-leaf 0 EAX[31:26] has room for 6 core ids, but bits 1 to 4 of the APIC id hold 8",
+	  { "leaf 0x4 sub-leaf 0 EAX[31:26] has room for 6 core ids, but bits 1 to 3 of the APIC id hold 8",
 	    0 } },
 	{ CPUID_INTEL,
 	  { 4, 3, true, R_EAX, 15 << 14, 0xfff << 14, ALL },
-	  { "share the L3 cache whose APIC ids are equal from bit 4 up, which are 12; asked for were 6",
-	    0 } },
+	  { "share the L3 cache whose APIC ids are equal from bit 4 up: 12 vCPUs; asked for were 6", 0 } },
 	{ CPUID_INTEL,
 	  { 4, 3, true, R_EAX, 31 << 14, 0xfff << 14, ALL },
 	  { "tells that 32 ids share the L3 cache, but a package has only 16", 0 } },
@@ -232,8 +231,7 @@ static const struct {
 	    0 } },
 	{ CPUID_INTEL,
 	  { 4, 1, true, R_EAX, 0, 0xfff << 14, ALL },
-	  { "share the L1i cache whose APIC ids are equal from bit 0 up, which are 1; asked for were 2",
-	    0 } },
+	  { "share the L1i cache whose APIC ids are equal from bit 0 up: 1 vCPU; asked for were 2", 0 } },
 	{ CPUID_INTEL,
 	  { 4, 2, true, R_EAX, 0, 0x1f, ALL },
 	  { "leaf 0x4 sub-leaf 3 tells of a cache, but sub-leaf 2 ends the list",
@@ -270,7 +268,7 @@ static const struct {
 	  { "vCPU 6: leaf 0x8000001e EAX tells APIC id 0x1, the local APIC has 0x8", 0 } },
 	{ CPUID_AMD,
 	  { 0x8000001e, 0, 0, R_EBX, 0, 0xff00, ALL },
-	  { "leaf 0x8000001e EBX[15:8] tells 1 threads in a core, but 2 APIC ids", 0 } },
+	  { "leaf 0x8000001e EBX[15:8] tells 1 thread in a core, but 2 APIC ids are equal", 0 } },
 	{ CPUID_AMD,
 	  { 0x8000001e, 0, 0, R_EBX, 0, 0xff, 8 },
 	  { "vCPU 8: leaf 0x8000001e EBX[7:0] tells core 0, the APIC id 0xa has 5 there", 0 } },
@@ -512,6 +510,191 @@ START_TEST(id_above_254_without_x2apic_is_found)
 }
 END_TEST
 
+/* Packages that count 1: Intel's ids, AMD's processors; and a level that no longer has a bit. */
+START_TEST(one_is_said_as_one)
+{
+	const struct topology_spec spec = { .count = SHAPE(2, 1, 1, 2, 2) };
+	struct cpuid_override o[] = { { 1, 0, 0, R_EBX, 1u << 16, 0xff0000, ALL },
+				      { 0xb, 1, true, R_EBX, 1, 0xffff, ALL },
+				      { 4, 2, true, R_EAX, 0, 0xfff << 14, ALL },
+				      { 4, 3, true, R_EAX, 0, 0xfff << 14, ALL } };
+
+	rig_build(CPUID_INTEL, &spec);
+	rig_override(o);
+	opts.nr_cpuids = ARRAY_SIZE(o);
+	run();
+	ck_assert_msg(rig_count("EBX[23:16] tells 1 APIC id in a package"), "%s", rig_all());
+	ck_assert_msg(
+		rig_count("sub-leaf 1 EBX tells 1 logical processor in a unit, but 4 APIC ids are equal"),
+		"%s", rig_all());
+	ck_assert_msg(rig_count("tells that 1 id has the L2 cache, but 2 share one nearer"), "%s", rig_all());
+	ck_assert_msg(rig_count("the L2 cache whose APIC ids are equal from bit 0 up: 1 vCPU; asked"), "%s",
+		      rig_all());
+	ck_assert_msg(!rig_count(" 1 ids") && !rig_count("1 processors") && !rig_count("which are"), "%s",
+		      rig_all());
+}
+END_TEST
+
+/* ---- what Linux starts ---- */
+
+START_TEST(id_above_254_without_kvms_leaves_is_found)
+{
+	const struct topology_spec spec = { .cpus = 300 };
+	struct cpuid_override no_bit = { 0x40000001, 0, 0, R_EAX, 0, 1u << 15, ALL };
+	struct cpuid_override no_hypervisor = { 1, 0, 0, R_ECX, 0, 1u << 31, ALL };
+
+	rig_build(CPUID_INTEL, &spec);
+	rig_override(&no_bit);
+	run();
+	ck_assert_msg(rig_count("vCPU 256 and 43 more: APIC id 0x100: leaf 0x40000001 EAX[15]") == 1 &&
+			      found.nr == 1,
+		      "%s", rig_all());
+	rig_override(&no_hypervisor);
+	run();
+	ck_assert_msg(rig_count("vCPU 255 and 44 more: APIC id 0xff: guests do not see KVM's leaf") == 1 &&
+			      found.nr == 1,
+		      "%s", rig_all());
+}
+END_TEST
+
+START_TEST(id_above_32767_is_found)
+{
+	const struct topology_spec spec = { .count = SHAPE(300, 1, 1, 1, 1) };
+
+	rig_build(CPUID_INTEL, &spec);
+	procs.topo.cpu[7].apic_id = 0x7fff;
+	procs.topo.cpu[8].apic_id = 0x8000;
+	procs.topo.cpu[9].apic_id = 0x8001;
+	run();
+	ck_assert_msg(
+		rig_count("vCPU 8 and 1 more: APIC id 0x8000 is above 0x7fff, the last that Linux starts"),
+		"%s", rig_all());
+}
+END_TEST
+
+/* ---- overrides in vain ---- */
+
+static const struct {
+	enum cpuid_style style;
+	struct cpuid_override o;
+	const char *want; /* NULL: guests read it */
+} vain[] = {
+	{ CPUID_AMD,
+	  { 0x1f, 0, true, R_EAX, 1, ~0u, ALL },
+	  "--cpuid 1f.0.eax: leaf 0 ends at 0x10, so guests do not read it" },
+	{ CPUID_AMD, { 0x12345678, 0, 0, R_EDX, 1, ~0u, 3 }, "--cpuid 12345678.edx@3: leaf 0 ends at 0x10" },
+	{ CPUID_INTEL,
+	  { 0x80000009, 0, 0, R_EAX, 1, ~0u, ALL },
+	  "--cpuid 80000009.eax: leaf 0x80000000 ends at 0x80000008" },
+	{ CPUID_INTEL,
+	  { 0x40000010, 0, 0, R_EAX, 1, ~0u, ALL },
+	  "40000010.eax: leaf 0x40000000 ends at 0x40000001" },
+	{ CPUID_INTEL,
+	  { 0x40000101, 0, 0, R_EAX, 1, ~0u, ALL },
+	  "40000101.eax: there is no leaf 0x40000100" },
+	{ CPUID_INTEL,
+	  { 0xc0000001, 0, 0, R_EAX, 1, ~0u, ALL },
+	  "c0000001.eax: there is no leaf 0xc0000000" },
+	{ CPUID_INTEL, { 0x40000100, 0, 0, R_EBX, 1, ~0u, ALL }, NULL },
+	{ CPUID_AMD,
+	  { 4, 3, true, R_EAX, 0x163, ~0u, ALL },
+	  "4.3.eax: guests on AMD processors do not read leaf 0x4, but 0x8000001d" },
+	{ CPUID_AMD,
+	  { 2, 0, 0, R_EAX, 1, ~0u, ALL },
+	  "2.eax: guests on AMD processors do not read leaf 0x2" },
+	{ CPUID_INTEL, { 7, 2, true, R_EDX, 1, ~0u, ALL }, "7.2.edx: sub-leaf 0 EAX of leaf 0x7 ends at 0" },
+	{ CPUID_INTEL, { 6, 0, 0, R_ECX, 1, ~0u, ALL }, NULL },
+	{ CPUID_AMD, { 0x80000007, 0, 0, R_EDX, 0x100, ~0u, ALL }, NULL },
+};
+
+START_TEST(override_that_no_guest_reads_is_found)
+{
+	const struct topology_spec spec = { .cpus = 4 };
+	struct cpuid_override o[2] = { vain[_i].o, vain[_i].o };
+
+	rig_build(vain[_i].style, &spec);
+	rig_override(o);
+	opts.nr_cpuids = 2; /* the same register twice is one sentence */
+	run();
+	ck_assert_msg(rig_count("--cpuid ") == (vain[_i].want != NULL) &&
+			      (!vain[_i].want || rig_count(vain[_i].want)),
+		      "%s", rig_all());
+}
+END_TEST
+
+START_TEST(limit_that_is_overridden_too_counts)
+{
+	const struct topology_spec spec = { .cpus = 4 };
+	struct cpuid_override o[2] = { { 0x80000000, 0, 0, R_EAX, 0x80000021, ~0u, ALL },
+				       { 0x80000021, 0, 0, R_EAX, 1, ~0u, ALL } };
+
+	rig_build(CPUID_INTEL, &spec);
+	rig_override(o);
+	opts.nr_cpuids = 2;
+	run();
+	ck_assert_msg(!rig_count("--cpuid "), "%s", rig_all());
+}
+END_TEST
+
+/* ---- MSRs; the rig's processors have LME and NX, but neither VMX nor SVM ---- */
+
+static const struct {
+	unsigned int cpus;
+	enum cpuid_style style;
+	struct msr_override o;
+	const char *want; /* NULL: all is well */
+} msrs[] = {
+	{ 1, CPUID_INTEL, { 0x1b, 0xfee00900 }, NULL },
+	{ 2, CPUID_INTEL, { 0x1b, 0xfee00900 }, "--msr 0x1b=0xfee00900: bit 8 marks every vCPU" },
+	{ 2, CPUID_INTEL, { 0x1b, 0xfee00800 }, "bit 8 marks no vCPU as the boot processor" },
+	{ 1, CPUID_INTEL, { 0x1b, 0xfee00100 }, "bit 11 is clear, so every local APIC is off" },
+	{ 1, CPUID_INTEL, { 0x1b, 0xfee00500 }, "bit 10 (x2APIC) without bit 11" },
+	{ 1, CPUID_INTEL, { 0x1b, 0x1000000900 }, "the local APICs move to 0x1000000000" },
+	{ 300, CPUID_INTEL, { 0x1b, 0xfee00800 }, "bit 10 is clear, but APIC ids go up to 0x12b" },
+	{ 1, CPUID_INTEL, { 0xc0000080, 0x901 }, NULL },
+	{ 1, CPUID_INTEL, { 0xc0000080, 0x1000 }, "bit 12 (SVME) is set, leaf 0x80000001 ECX[2] tells" },
+	{ 1, CPUID_AMD, { 0xc0000080, 0x1000 }, NULL },
+	{ 1, CPUID_INTEL, { 0xc0000080, 0x400 }, "bit 10 (LMA) without bit 8 (LME)" },
+	{ 1, CPUID_INTEL, { 0x3a, 5 }, "VMX is switched on, leaf 0x1 ECX[5] tells that there is none" },
+	{ 1, CPUID_INTEL, { 0x3a, 1 }, NULL },
+	{ 1, CPUID_AMD, { 0x3a, 1 }, "AMD processors have no such register" },
+	{ 1, CPUID_INTEL, { 0x802, 7 }, "--msr 0x802=0x7: this register reads as each vCPU's own APIC id" },
+	{ 1, CPUID_INTEL, { 0x1a0, 1 }, NULL },
+};
+
+START_TEST(msr_against_cpuid_is_found)
+{
+	const struct topology_spec spec = { .cpus = msrs[_i].cpus };
+	struct msr_override o = msrs[_i].o;
+
+	rig_build(msrs[_i].style, &spec);
+	opts.msr = &o;
+	opts.nr_msrs = 1;
+	run();
+	ck_assert_msg(msrs[_i].want ? rig_count(msrs[_i].want) == 1 : !found.nr, "%u: %s", _i, rig_all());
+}
+END_TEST
+
+START_TEST(msr_that_shuts_vmx_or_long_mode_is_found)
+{
+	const struct topology_spec spec = { .cpus = 1 };
+	struct cpuid_override o[] = { { 1, 0, 0, R_ECX, 1u << 5, 1u << 5 | 1u << 21, ALL },
+				      { 0x80000001, 0, 0, R_EDX, 0, 1u << 29, ALL } };
+	struct msr_override m[] = { { 0x3a, 1 }, { 0xc0000080, 0x100 }, { 0x1b, 0xfee00d00 } };
+
+	rig_build(CPUID_INTEL, &spec);
+	rig_override(o);
+	opts.nr_cpuids = 2;
+	opts.msr = m;
+	opts.nr_msrs = 3;
+	run();
+	ck_assert_msg(rig_count("VMX is locked off, leaf 0x1 ECX[5] tells that there is one"), "%s",
+		      rig_all());
+	ck_assert_msg(rig_count("bit 8 (LME) is set, leaf 0x80000001 EDX[29] tells"), "%s", rig_all());
+	ck_assert_msg(rig_count("bit 10 sets x2APIC mode, leaf 0x1 ECX[21] tells"), "%s", rig_all());
+}
+END_TEST
+
 /* Nodes which divide 1x2x1x2x2: 1 by die, 2 by core, 3 by thread. shift is of the index, as 4, 2, 1 vCPUs have one. */
 static void build_nodes(enum cpuid_style style, unsigned int shift)
 {
@@ -585,6 +768,13 @@ int main(void)
 	tcase_add_test(c, id_twice_is_found);
 	tcase_add_test(c, exchanged_members_are_found);
 	tcase_add_test(c, id_above_254_without_x2apic_is_found);
+	tcase_add_test(c, one_is_said_as_one);
+	tcase_add_test(c, id_above_254_without_kvms_leaves_is_found);
+	tcase_add_test(c, id_above_32767_is_found);
+	tcase_add_loop_test(c, override_that_no_guest_reads_is_found, 0, ARRAY_SIZE(vain));
+	tcase_add_test(c, limit_that_is_overridden_too_counts);
+	tcase_add_loop_test(c, msr_against_cpuid_is_found, 0, ARRAY_SIZE(msrs));
+	tcase_add_test(c, msr_that_shuts_vmx_or_long_mode_is_found);
 	tcase_add_loop_test(c, node_that_is_a_die_is_clean, 0, 2);
 	tcase_add_test(c, l3_in_two_nodes_is_found_on_amd_alone);
 	tcase_add_loop_test(c, core_in_two_nodes_is_found, 0, 2);

@@ -13,7 +13,7 @@
 static const struct opt_key cpus_keys[] = {
 	{ .name = "cpus", .value = "N", .kind = OPT_UINT, .offset = offsetof(struct topology_spec, cpus), .min = 1,
 	  .max = TOPO_MAX_CPUS, .positional = true },
-	{ .name = "max", .value = "M", .help = "processors that there is room for (default N)", .kind = OPT_UINT,
+	{ .name = "max", .alias = "maxcpus", .value = "M", .help = "processors that there is room for (default N)", .kind = OPT_UINT,
 	  .offset = offsetof(struct topology_spec, max), .min = 1, .max = TOPO_MAX_CPUS },
 	{ .name = "sockets", .value = "N", .help = "sockets in the machine (default 1)", .kind = OPT_UINT,
 	  .offset = COUNT_OF(TOPO_PACKAGE), .min = 1, .max = TOPO_MAX_CPUS },

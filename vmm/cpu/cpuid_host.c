@@ -9,6 +9,26 @@
 #include "vmm/cpu/cpuid_internal.h"
 #include "vmm/kvm.h"
 
+/*
+ * Some KVMs have no brand for guests, only zeros. It is the one thing that may come from the instruction: it says
+ * which processor this is, not what a guest can use of it.
+ */
+static void read_brand(struct cpuid_table *table)
+{
+	static const char none[49];
+	char brand[49];
+
+	cpuid_brand(table, brand);
+	if (memcmp(brand, none, sizeof(brand)))
+		return;
+	for (uint32_t leaf = 0x80000002; leaf <= 0x80000004; leaf++) {
+		struct kvm_cpuid_entry2 *c = cpuid_find(table, leaf, 0);
+
+		if (c)
+			__get_cpuid(leaf, &c->eax, &c->ebx, &c->ecx, &c->edx);
+	}
+}
+
 int cpuid_read_kvm(int kvm_fd, struct cpuid_table *table, struct err *e)
 {
 	*table = (struct cpuid_table){ .nent = CPUID_MAX_ENTRIES };
@@ -18,6 +38,7 @@ int cpuid_read_kvm(int kvm_fd, struct cpuid_table *table, struct err *e)
 		table->nent = 0;
 		return err_sys(e, rc, "KVM_GET_SUPPORTED_CPUID");
 	}
+	read_brand(table);
 	return 0;
 }
 

@@ -56,6 +56,8 @@ END_TEST
 
 START_TEST(kvm_tells_what_it_supports)
 {
+	static struct cpuid_table real;
+	char brand[49], real_brand[49];
 	int fd = open("/dev/kvm", O_RDWR);
 
 	if (fd < 0) {
@@ -65,6 +67,10 @@ START_TEST(kvm_tells_what_it_supports)
 	ck_assert_int_eq(cpuid_read_kvm(fd, &table, &e), 0);
 	ck_assert_ptr_nonnull(cpuid_get(&table, 0, 0));
 	ck_assert_ptr_nonnull(cpuid_get(&table, 0x40000001, 0));
+	cpuid_read_instruction(&real);
+	cpuid_brand(&table, brand);
+	cpuid_brand(&real, real_brand);
+	ck_assert_msg(*brand || !*real_brand, "KVM has no brand, the processor is '%s'", real_brand);
 	close(fd);
 }
 END_TEST

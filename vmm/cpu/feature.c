@@ -84,6 +84,11 @@ unsigned int feature_distance(const char *a, const char *b)
 	return row[la % 3][lb];
 }
 
+unsigned int feature_likeness(const char *name)
+{
+	return (unsigned int)MIN(strlen(name) / 3, 4u);
+}
+
 /* The distance to the nearest of a feature's names. */
 static unsigned int distance_to(const char *name, const struct feature *f)
 {
@@ -106,9 +111,8 @@ static unsigned int distance_to(const char *name, const struct feature *f)
 
 const char *feature_nearest(const char *name)
 {
+	unsigned int best = feature_likeness(name) + 1;
 	size_t len = strlen(name);
-	unsigned int best =
-		len < 3 ? 2 : (unsigned int)MIN(len / 3 + 2, 5u); /* farther away is no likeness */
 	const char *found = NULL;
 
 	for (const struct feature *f = features; f->name; f++) {
@@ -119,7 +123,7 @@ const char *feature_nearest(const char *name)
 			found = f->name;
 		}
 	}
-	for (const struct feature *f = features; !found && len >= 3 && f->name; f++)
+	for (const struct feature *f = features; !found && len >= 2 && f->name; f++)
 		if (feature_begins(f->name, name))
 			found = f->name;
 	return found;

@@ -74,6 +74,9 @@ const char *set_names(const struct feature_set *s, const char *between, const ch
 /* How many letters must change to make b of a; large when one of them is very long. Case, '-' and '_' are alike. */
 unsigned int feature_distance(const char *a, const char *b);
 
+/* How many letters of this name may be wrong before it is no likeness of another: a third of them. */
+unsigned int feature_likeness(const char *name);
+
 /* Does name begin with these letters, case, '-' and '_' being alike? */
 bool feature_begins(const char *name, const char *start);
 

@@ -157,6 +157,8 @@ static const struct {
 	{ "ssse4_2", "sse4_2" },
 	{ "kvm-pv-eio", "kvm_pv_eoi" },
 	{ "tsc_dead", "tsc_deadline_timer" },
+	{ "av", "avx" },
+	{ "foo", NULL },
 	{ "xyzzyplugh", NULL },
 	{ "", NULL },
 	{ "q", NULL },

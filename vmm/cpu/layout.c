@@ -28,6 +28,15 @@ void layout_fini(struct layout *l)
 	*l = (struct layout){ 0 };
 }
 
+uint64_t layout_memory_sum(const struct layout *l)
+{
+	uint64_t sum = 0;
+
+	for (unsigned int n = 0; l->memory_said && n < l->nr_nodes; n++)
+		sum += l->node[n].memory_bytes;
+	return sum;
+}
+
 int layout_read(struct layout *l, const char *source, struct err *e)
 {
 	static const char accepted[] = "expected host, host:CPUS, hwloc:FILE or a topology file";

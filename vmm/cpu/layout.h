@@ -32,6 +32,7 @@ struct layout {
 	bool all_caches;                     /* there are no others; else the host's kinds that are not listed come too */
 	unsigned int nr_nodes;               /* 0: no NUMA said */
 	struct topo_node *node;              /* owned; nr_nodes, memory sizes as far as known; NULL without nodes */
+	bool memory_said;                    /* by a topology file, for every node; hwloc's sizes are another machine's */
 	uint8_t *distance;                   /* owned; nr_nodes * nr_nodes, or NULL: not said */
 };
 
@@ -64,6 +65,12 @@ MUST_CHECK int layout_read_hwloc(struct layout *l, const char *path, struct err 
  * like the others).
  */
 MUST_CHECK int layout_read(struct layout *l, const char *source, struct err *e);
+
+/*
+ * What --memory is when the user does not say it: the sum of the nodes' memory, if a topology file says each node's;
+ * else 0. At most 128 times what a file can say of one node, so that it does not overflow.
+ */
+uint64_t layout_memory_sum(const struct layout *l);
 
 void layout_fini(struct layout *l);
 

@@ -13,6 +13,8 @@
 
 enum { FILE_LIMIT = 4 * 1024 * 1024 };
 
+#define MAX_NODE_BYTES (1ull << 50) /* as for --numa */
+
 const struct layout_file_slot layout_file_slots[NR_SLOTS] = {
 	{ "l1d", 1, CACHE_DATA },   { "l1i", 1, CACHE_INSTRUCTION }, { "l1", 1, CACHE_UNIFIED },
 	{ "l2", 2, CACHE_UNIFIED }, { "l3", 3, CACHE_UNIFIED },      { "l4", 4, CACHE_UNIFIED },
@@ -375,8 +377,11 @@ static int node_read(struct file_reader *r)
 	r->any_nodes = true;
 	node = &r->node[number];
 	while ((word = next_key(r, words, &seen, &value)) >= 0) {
-		if (word == 0 && opt_parse_size(value, 0, UINT64_MAX, &node->memory_bytes) < 0)
-			return layout_file_refuse(r, "memory=%.40s: expected a size, e.g. 512M or 2G", value);
+		if (word == 0 && opt_parse_size(value, 0, MAX_NODE_BYTES, &node->memory_bytes) < 0)
+			return layout_file_refuse(r, "memory=%.40s: expected a size up to 1024T, e.g. 512M or 2G",
+						  value);
+		if (word == 0 && node->memory_bytes % (4 * KIB))
+			return layout_file_refuse(r, "memory=%.40s: expected a multiple of 4K", value);
 		if (word == 1 && cpulist_each(value, TOPO_MAX_NODES - 1, node_mask_add, node->host_nodes) < 0)
 			return layout_file_refuse(
 				r, "host-nodes=%.40s: expected the host's nodes from 0 to %d, as in 0-1",
@@ -386,6 +391,7 @@ static int node_read(struct file_reader *r)
 	}
 	if (word != -ENOENT)
 		return word;
+	r->nr_memories += seen & 1;
 	if (node->policy != NODE_DEFAULT && !(seen & 2))
 		return layout_file_refuse(r, "policy=%s wants host-nodes= too", policies[node->policy]);
 	if (node->policy == NODE_DEFAULT && (seen & 6) == 2) /* what else could the host's nodes be for */
@@ -401,13 +407,13 @@ static int distance_read(struct file_reader *r)
 
 	if ((rc = number_read(r, "distance, from", next_word(r), 0, TOPO_MAX_NODES - 1, &from)) < 0 ||
 	    (rc = number_read(r, "distance, to", next_word(r), 0, TOPO_MAX_NODES - 1, &to)) < 0 ||
-	    (rc = number_read(r, "distance", next_word(r), 10, 255, &value)) < 0)
+	    (rc = number_read(r, "distance", next_word(r), from == to ? 10 : 11, 255, &value)) < 0)
 		return rc;
 	if ((more = next_word(r)))
 		return layout_file_refuse(
 			r, "'%.40s' is too much; expected distance FROM TO VALUE, as in distance 0 1 21",
 			more);
-	if ((from == to) != (value == 10)) /* ACPI 6.5, 5.2.17 */
+	if (from == to && value != 10) /* ACPI 6.5, 5.2.17 */
 		return layout_file_refuse(
 			r, "distance %u %u %u: it is 10 from a node to itself, and 11 to 255 to others", from,
 			to, value);

@@ -38,6 +38,7 @@ struct file_reader {
 	unsigned int nr_caches;
 	bool any_nodes;
 	struct topo_node node[TOPO_MAX_NODES];
+	unsigned int nr_memories;             /* nodes that say theirs */
 	unsigned int node_line[TOPO_MAX_NODES];
 	uint8_t distance[TOPO_MAX_NODES][TOPO_MAX_NODES]; /* 0: not said */
 	unsigned int distance_line;                       /* the last one; 0: none */

@@ -129,6 +129,19 @@ START_TEST(nodes_come_of_lines_and_of_vcpus)
 }
 END_TEST
 
+START_TEST(memory_of_all_nodes_adds_up)
+{
+	read_ok("cpu 0-1 core=0-1 node=0-1\nnode 0 memory=1G\nnode 1 memory=1028K\nnode 2 memory=0\n");
+	ck_assert_uint_eq(layout_memory_sum(&rig_layout), GIB + 1028 * KIB);
+	layout_fini(&rig_layout);
+	read_ok("cpu 0-1 core=0-1 node=0-1\nnode 0 memory=1G\nnode 1 policy=default\n");
+	ck_assert_uint_eq(layout_memory_sum(&rig_layout), 0);
+	layout_fini(&rig_layout);
+	read_ok("cpu 0\n");
+	ck_assert_uint_eq(layout_memory_sum(&rig_layout), 0);
+}
+END_TEST
+
 START_TEST(distances_that_are_not_said_are_not_there)
 {
 	read_ok("cpu 0-1 package=0-1 node=0-1\n");
@@ -191,11 +204,15 @@ static const struct {
 	{ "cache l2 type=p\ncache l2 type=p\n", ":2: cache l2 is on line 1 already" },
 	{ "cache l2 type=p\ncpu 0 type=e l2=0\n",
 	  ":2: vCPU 0 is in an l2, but no 'cache l2' line is for its type" },
+	{ "cpu 0-1 core=0-1\ncache l2 size=1M type=efficiency\n",
+	  ":2: cache l2 is for cores of a type, but no vCPU has one; expected type= on the cpu lines too" },
 	{ "cpu 0 l1=0 l1d=0\n", "l1 is one cache for data and code; expected either it or l1d and l1i" },
 	{ "node\n", "node: no number; expected a number from 0 to 127" },
 	{ "node 128\n", "node: '128' is none, or out of range; expected a number from 0 to 127" },
 	{ "node 0\nnode 0\n", ":2: node 0 is on line 1 already" },
 	{ "node 0 memory=lots\n", "memory=lots: expected a size" },
+	{ "node 0 memory=1025T\n", "memory=1025T: expected a size up to 1024T" },
+	{ "node 0 memory=6K\n", "memory=6K: expected a multiple of 4K" },
 	{ "node 0 host-nodes=128\n", "host-nodes=128: expected the host's nodes from 0 to 127" },
 	{ "node 0 policy=first\n", "policy=first: expected one of default, bind, preferred, interleave" },
 	{ "node 0 policy=bind\n", "policy=bind wants host-nodes= too" },
@@ -203,8 +220,9 @@ static const struct {
 	{ "cpu 0\nnode 0\ndistance 0 2 20\n",
 	  ":3: a distance is of node 2, which has neither vCPUs nor a node line" },
 	{ "distance 0 0 11\n", "distance 0 0 11: it is 10 from a node to itself, and 11 to 255 to others" },
-	{ "distance 0 1 10\n", "distance 0 1 10: it is 10 from" },
-	{ "distance 0 1\n", "distance: no number; expected a number from 10 to 255" },
+	{ "distance 0 1 10\n", "distance: '10' is none, or out of range; expected a number from 11 to 255" },
+	{ "distance 0 1 9\n", "distance: '9' is none, or out of range; expected a number from 11 to 255" },
+	{ "distance 0 1\n", "distance: no number; expected a number from 11 to 255" },
 	{ "distance 0 1 256\n", "distance: '256' is none, or out of range" },
 	{ "distance 0 1 20 30\n", "'30' is too much" },
 	{ "distance 0 1 20\ndistance 0 1 20\n", ":2: the distance from node 0 to node 1 is there twice" },
@@ -290,6 +308,7 @@ int main(void)
 	tcase_add_test(c, kinds_of_a_type_are_for_cores_of_that_type_only);
 	tcase_add_test(c, one_cache_for_data_and_code_leaves_no_room_for_the_hosts);
 	tcase_add_test(c, nodes_come_of_lines_and_of_vcpus);
+	tcase_add_test(c, memory_of_all_nodes_adds_up);
 	tcase_add_test(c, distances_that_are_not_said_are_not_there);
 	tcase_add_loop_test(c, wrong_file_is_refused_with_a_sentence, 0, ARRAY_SIZE(refused));
 	tcase_add_test(c, file_that_is_not_there_is_named);

@@ -125,12 +125,28 @@ static int unified_check(struct file_reader *r)
 	return 0;
 }
 
+/* Caches of one type of core in a machine where cores have no types would be nobody's. */
+static int types_check(struct file_reader *r)
+{
+	for (unsigned int k = 0; k < r->nr_caches; k++) {
+		if (!r->cache[k].cache.core_type || r->l->cpu[0].core_type)
+			continue;
+		r->line = r->cache[k].line;
+		return layout_file_refuse(
+			r, "cache %s is for cores of a type, but no vCPU has one; expected type= on the cpu lines too",
+			layout_file_slots[r->cache[k].slot].name);
+	}
+	return 0;
+}
+
 /* From what each vCPU says of l2= and so on to its group in each kind. */
 static int caches_fill(struct file_reader *r)
 {
 	struct layout *l = r->l;
-	int rc = caches_complete(r);
+	int rc = types_check(r);
 
+	if (rc == 0)
+		rc = caches_complete(r);
 	if (rc == 0)
 		rc = unified_check(r);
 	for (unsigned int k = 0; rc == 0 && k < r->nr_caches; k++)
@@ -189,6 +205,7 @@ static int nodes_fill(struct file_reader *r)
 	if (!l->node || (r->distance_line && !l->distance))
 		return err_set(r->e, -ENOMEM, "out of memory for %u nodes", nr);
 	l->nr_nodes = nr;
+	l->memory_said = r->nr_memories == nr;
 	memcpy(l->node, r->node, nr * sizeof(*l->node));
 	for (unsigned int i = 0; l->distance && i < nr * nr; i++) {
 		uint8_t there = r->distance[i / nr][i % nr], back = r->distance[i % nr][i / nr];

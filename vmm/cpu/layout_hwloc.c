@@ -2,9 +2,8 @@
  * Another machine's shape, from the XML that hwloc writes (lstopo --of xml), of its versions 1.x and 2.x. Objects
  * nest as the machine does: each PU becomes a vCPU, in the order of the file, and belongs to the objects that are
  * open around it. Nodes are found by their cpuset, since in 2.x they are beside the CPUs, not around them.
- * I/O devices, and types that are not known, are looked through.
+ * I/O devices are looked through; a type that is not known is refused, as what is inside could belong to it.
  */
-#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,16 +36,18 @@ static enum object_type type_of(const char *name, const char *subtype)
 		{ "Machine", OBJ_MACHINE }, { "System", OBJ_MACHINE },  { "NUMANode", OBJ_NODE },
 		{ "Node", OBJ_NODE },       { "Package", OBJ_PACKAGE }, { "Socket", OBJ_PACKAGE },
 		{ "Die", OBJ_DIE },         { "Group", OBJ_GROUP },     { "Cache", OBJ_CACHE },
-		{ "Core", OBJ_CORE },       { "PU", OBJ_PU },
+		{ "Core", OBJ_CORE },       { "PU", OBJ_PU },           { "MemCache", OBJ_OTHER },
+		{ "Misc", OBJ_OTHER },      { "Bridge", OBJ_OTHER },    { "PCIDev", OBJ_OTHER },
+		{ "OSDev", OBJ_OTHER },
 	};
+	unsigned int level = name[0] == 'L' && name[1] >= '1' && name[1] <= '5' ? (unsigned int)(name[1] - '0') : 0;
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(types); i++)
 		if (!strcmp(name, types[i].name))
 			return types[i].type == OBJ_GROUP && subtype ? type_of_group(subtype) : types[i].type;
-	if (name[0] == 'L' && isdigit((unsigned char)name[1]) &&
-	    (!strcmp(name + 2, "Cache") || !strcmp(name + 2, "iCache")))
+	if ((level && !strcmp(name + 2, "Cache")) || (level && level <= 3 && !strcmp(name + 2, "iCache")))
 		return OBJ_CACHE;
-	return OBJ_OTHER;
+	return OBJ_UNKNOWN;
 }
 
 /* A cache that has begun: which kind it is. CPUID has levels up to 4; deeper ones are looked through. */
@@ -183,6 +184,12 @@ static int object_begin(struct hwloc_reader *r, struct frame *f)
 		return node_begin(r);
 	case OBJ_PU:
 		return pu_begin(r);
+	case OBJ_UNKNOWN:
+		return hwloc_refuse(r,
+				    "an object has the unknown type '%.40s'; known are Machine, System, NUMANode, Node, "
+				    "Package, Socket, Die, Group, L1Cache to L5Cache, L1iCache to L3iCache, Cache, Core, "
+				    "PU, Misc, Bridge, PCIDev, OSDev, MemCache",
+				    name);
 	default:
 		return 0;
 	}
@@ -225,7 +232,7 @@ static int element_begin(struct hwloc_reader *r)
 	struct xml *x = &r->xml;
 	struct frame *f = &r->frame[x->depth - 1];
 
-	*f = (struct frame){ .kind = -1, .group = -1 };
+	*f = (struct frame){ .type = OBJ_OTHER, .kind = -1, .group = -1 };
 	if (x->depth == 1 && strcmp(x->name, "topology") != 0)
 		return hwloc_refuse(
 			r, "the first element is %.40s; expected topology, as lstopo --of xml writes it",

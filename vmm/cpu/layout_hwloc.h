@@ -14,7 +14,8 @@ enum {
 };
 
 enum object_type {
-	OBJ_OTHER,
+	OBJ_UNKNOWN, /* refused */
+	OBJ_OTHER,   /* looked through */
 	OBJ_MACHINE,
 	OBJ_NODE,
 	OBJ_PACKAGE,

@@ -69,10 +69,10 @@ static const struct {
 	  "0.0.0.0.0 0.0.0.1.0 0.0.1.0.0" },
 	/* no cores: one for each PU */
 	{ HEAD MACHINE PACKAGE PU(0) PU(1) END END TAIL, "0.0.0.0.0 0.0.0.1.0" },
-	/* devices and what is not known are looked through */
-	{ HEAD MACHINE PACKAGE "<object type=\"Tile9\"><info name=\"a\" value=\"&quot;\"/>" CORE(PU(0))
+	/* devices, and elements that are not known, are looked through */
+	{ HEAD MACHINE PACKAGE "<object type=\"Misc\"><info name=\"a\" value=\"&quot;\"/>" CORE(PU(0))
 		  END END
-	  "<object type=\"Bridge\" depth=\"0\"><object type=\"PCIDev\" pci_link_speed=\"0.0\"/></object>" END
+	  "<object type=\"MemCache\"/><object type=\"L5Cache\"/><object type=\"Bridge\" depth=\"0\"><object type=\"PCIDev\" pci_link_speed=\"0.0\"/></object>" END
 	  "<support name=\"x\"/>" TAIL,
 	  "0.0.0.0.0" },
 	/* 1.x: sockets, and dies as groups with a word of their own */
@@ -242,6 +242,12 @@ static const struct {
 	{ "<html/>",
 	  "machine.xml:1: the first element is html; expected topology, as lstopo --of xml writes it" },
 	{ "<topology/>", "there is no PU; expected a topology with objects of type PU" },
+	{ HEAD MACHINE "\n<object type=\"Kore\">" PU(0),
+	  "an object has the unknown type 'Kore'; known are Machine, System, NUMANode, Node, Package" },
+	{ "<topology><object type='L6Cache'/>", "unknown type 'L6Cache'" },
+	{ "<topology><object type='L4iCache'/>", "unknown type 'L4iCache'" },
+	{ "<topology><object type='L'/>", "unknown type 'L'" },
+	{ "<topology><object type=''/>", "unknown type ''" },
 	{ "<topology>\n<object/>", "machine.xml:2: an object has no type" },
 	{ "<topology>" PU(0) PU(1) PU(0), "machine.xml:3: there are two PUs with os_index 0" },
 	{ "<topology>" PU(8192), "the attribute os_index is no number from 0 to 8191" },

@@ -44,7 +44,7 @@ static int refuse_model(const char *name, struct err *e)
 {
 	char known[512] = "";
 	const char *nearest = NULL;
-	unsigned int least = 4; /* as many letters as may be wrong, and one */
+	unsigned int least = feature_likeness(name) + 1;
 	size_t at = 0;
 
 	for (unsigned int i = 0; model_name(i); i++) {
@@ -58,7 +58,7 @@ static int refuse_model(const char *name, struct err *e)
 			at += (size_t)snprintf(known + at, sizeof(known) - at, "%s%s", i ? ", " : "",
 					       model_name(i));
 	}
-	for (unsigned int i = 0; !nearest && name[0] && model_name(i); i++)
+	for (unsigned int i = 0; !nearest && name[0] && name[1] && model_name(i); i++)
 		if (feature_begins(model_name(i), name))
 			nearest = model_name(i);
 	if (nearest)
@@ -241,6 +241,7 @@ static int settle(struct model_spec *spec, unsigned int seen, struct err *e)
 		return err_usage(e, "--cpu: nested=%s contradicts %c%s; leave one out",
 				 spec->nested ? "on" : "off", virt_on ? '+' : '-',
 				 wish_is(spec, "vmx", virt_on) ? "vmx" : "svm");
+	spec->nested_implied = virt_on && !spec->nested;
 	spec->nested |= virt_on;
 	if (wish_is(spec, "hypervisor", false))
 		spec->no_hypervisor = true;

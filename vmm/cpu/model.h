@@ -27,6 +27,7 @@ struct model_spec {
 	bool no_hypervisor;                  /* hypervisor=off */
 	bool no_kvm;                         /* kvm=off */
 	bool nested;                         /* nested=on */
+	bool nested_implied;                 /* nobody said so: +vmx or +svm did */
 	int enforce;                         /* enum model_enforce */
 };
 

@@ -3,12 +3,17 @@
  * model_table.c's business.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <strings.h>
 
 #include "vmm/cpu/cpuid_internal.h"
 #include "vmm/cpu/model_internal.h"
 
-enum { NAMES = 600 }; /* letters of features in an error; a sentence must fit behind them */
+enum {
+	NAMES = 500,   /* letters of features in an error; a sentence must fit around them */
+	WORDS = 120,   /* letters of what the user said, in a message */
+	FEW_NAMES = 8, /* features in a note, which is read again and again */
+};
 
 static bool is_name(const struct build *b, const char *name)
 {
@@ -43,6 +48,48 @@ static bool foreign(const struct feature *f, enum cpuid_style style)
 		if (!strcmp(f->name, names[i]))
 			return true;
 	return style == CPUID_INTEL && f->leaf > 0x80000008;
+}
+
+static const char *vendor_name(enum cpuid_style style)
+{
+	return style == CPUID_AMD ? "AMD" : "Intel";
+}
+
+static const char *virt_feature(enum cpuid_style style)
+{
+	return style == CPUID_AMD ? "svm" : "vmx";
+}
+
+/* Does a wish bring the other vendor's way of virtualization? KVM has no such processor. */
+static bool alien(const struct build *b, const struct feature_wish *w)
+{
+	enum cpuid_style other = b->style == CPUID_AMD ? CPUID_INTEL : CPUID_AMD;
+	struct feature_set needed = { 0 };
+
+	if (!w->on)
+		return false;
+	set_put_needs(&b->graph, &needed, (unsigned int)(w->feature - features));
+	return has(b, &needed, virt_feature(other));
+}
+
+/* Wishes that no processor of this vendor can fulfil: an error, or left out. */
+static int refuse_alien(struct build *b)
+{
+	for (unsigned int i = 0; i < b->spec->nr_wishes; i++) {
+		const struct feature_wish *w = &b->spec->wish[i];
+		const char *vendor = vendor_name(b->style), *virt = virt_feature(b->style);
+		bool itself = !strcmp(w->feature->name, "vmx") || !strcmp(w->feature->name, "svm");
+
+		if (!alien(b, w))
+			continue;
+		if (b->spec->enforce != ENFORCE_OFF)
+			return err_usage(b->e, "--cpu +%s: not a feature of %s processors%s%s",
+					 w->feature->name, vendor, itself ? "; nested=on gives " : "",
+					 itself ? virt : "");
+		notes_add(b->notes, "--cpu +%s: left out, since it is not a feature of %s processors",
+			  w->feature->name, vendor);
+	}
+	return 0;
 }
 
 static void start_from_host(struct build *b, const struct feature_set *plain)
@@ -82,21 +129,27 @@ static void start_from_model(struct build *b)
 /* VMX or SVM. */
 static int apply_nested(struct build *b)
 {
-	const char *virt = b->style == CPUID_AMD ? "svm" : "vmx";
+	const char *virt = virt_feature(b->style), *said = b->spec->nested_implied ? "+" : "nested=on",
+		   *which = b->spec->nested_implied ? virt : "";
 	bool can = has(b, &b->have, virt),
+	     asked = b->spec->nested_implied ? wished_on(b, virt) : b->spec->nested,
 	     loose = b->spec->enforce == ENFORCE_OFF || (b->describe && b->spec->enforce == ENFORCE_UNSAID);
 
-	if (!b->spec->nested || (is_name(b, "max") && !can)) {
+	if (!asked || (is_name(b, "max") && !can)) {
 		take(b, "vmx");
 		take(b, "svm");
 		return 0;
 	}
-	if (!can && !loose)
+	if (!can && !loose && b->style != b->host_style)
 		return err_set(b->e, -ENOTSUP,
-			       "--cpu nested=on: this host's KVM does not offer guests %s; load the module "
-			       "%s with nested=1, "
-			       "or leave nested=on out",
-			       virt, b->style == CPUID_AMD ? "kvm_amd" : "kvm_intel");
+			       "--cpu %s%s: this host's processor is not %s's and has no %s; leave %s%s out",
+			       said, which, vendor_name(b->style), virt, said, which);
+	if (!can && !loose)
+		return err_set(
+			b->e, -ENOTSUP,
+			"--cpu %s%s: this host's KVM does not offer guests %s; load the module %s with "
+			"nested=1, or leave %s%s out",
+			said, which, virt, b->style == CPUID_AMD ? "kvm_amd" : "kvm_intel", said, which);
 	put_names(b, virt);
 	return 0;
 }
@@ -142,7 +195,7 @@ static int apply_wishes(struct build *b)
 
 			if (rc < 0)
 				return rc;
-			if (w->on != on)
+			if (w->on != on || alien(b, w))
 				continue;
 			if (on) {
 				set_put_needs(&b->graph, &b->want, number);
@@ -157,12 +210,52 @@ static int apply_wishes(struct build *b)
 	return 0;
 }
 
+/* The user's words that ask for some of these features: "EPYC,+vaes,nested=on". */
+static const char *asked_words(const struct build *b, const struct feature_set *missing, char buf[WORDS])
+{
+	size_t at = (size_t)snprintf(buf, WORDS, "%s", *b->spec->name ? b->spec->name : "host");
+
+	for (unsigned int i = 0; i < b->spec->nr_wishes; i++) {
+		const struct feature_wish *w = &b->spec->wish[i];
+		struct feature_set brought = { 0 };
+
+		if (!w->on)
+			continue;
+		set_put_needs(&b->graph, &brought, (unsigned int)(w->feature - features));
+		brought = set_common(brought, missing);
+		if (set_count(&brought) && at + strlen(w->feature->name) + sizeof(",+,nested=on") < WORDS)
+			at += (size_t)snprintf(buf + at, WORDS - at, ",+%s", w->feature->name);
+	}
+	if (b->spec->nested && !b->spec->nested_implied && !is_name(b, "max") &&
+	    has(b, missing, virt_feature(b->style)))
+		snprintf(buf + at, WORDS - at, ",nested=on");
+	return buf;
+}
+
+/* "avx512f, vaes and 7 more". */
+static const char *few_names(const struct feature_set *s, char buf[NAMES])
+{
+	struct feature_set few = { 0 };
+	unsigned int nr = 0;
+	size_t len;
+
+	for (unsigned int i = 0; features[i].name && nr < FEW_NAMES; i++)
+		if (set_has(s, i)) {
+			set_put(&few, i);
+			nr++;
+		}
+	len = strlen(set_names(&few, ", ", "", buf, NAMES));
+	if (set_count(s) > nr)
+		snprintf(buf + len, NAMES - len, " and %u more", set_count(s) - nr);
+	return buf;
+}
+
 /* What the host has not: an error, a warning, or left out. */
 static int enforce(struct build *b)
 {
 	struct feature_set missing = set_without(b->want, &b->have);
-	const char *name = *b->spec->name ? b->spec->name : "host";
-	char names[NAMES], all[4096];
+	char words[WORDS], names[NAMES], all[4096];
+	const char *name = asked_words(b, &missing, words);
 
 	if (!set_count(&missing))
 		return 0;
@@ -175,7 +268,7 @@ static int enforce(struct build *b)
 	}
 	if (b->describe && b->spec->enforce == ENFORCE_UNSAID) {
 		notes_add(b->notes, "this host cannot run --cpu %s: it lacks %s", name,
-			  set_names(&missing, ", ", "", all, sizeof(all)));
+			  few_names(&missing, names));
 		return 0;
 	}
 	return err_set(b->e, -ENOTSUP,
@@ -240,7 +333,7 @@ int model_build(const struct model_spec *spec, const struct model_host *host, bo
 		start_from_model(&b);
 	else
 		start_from_host(&b, &plain);
-	if ((rc = apply_nested(&b)) < 0 || (rc = apply_wishes(&b)) < 0)
+	if ((rc = refuse_alien(&b)) < 0 || (rc = apply_nested(&b)) < 0 || (rc = apply_wishes(&b)) < 0)
 		return rc;
 	apply_privacy(&b);
 	rc = enforce(&b);

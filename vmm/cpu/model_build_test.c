@@ -111,6 +111,7 @@ START_TEST(model_has_its_features_and_numbers)
 	cpuid_vendor(&out, vendor);
 	ck_assert_str_eq(vendor, samples[_i].style == CPUID_AMD ? "AuthenticAMD" : "GenuineIntel");
 	ck_assert_uint_eq(reg(0x80000000, 0).ebx, samples[_i].style == CPUID_AMD ? reg(0, 0).ebx : 0);
+	ck_assert_uint_eq(reg(0x80000001, 0).eax, samples[_i].style == CPUID_AMD ? samples[_i].signature : 0);
 }
 END_TEST
 
@@ -240,7 +241,36 @@ START_TEST(nested_on_a_host_without_is_refused)
 	must_build("host,nested=on,enforce=off");
 	ck_assert(!has("vmx") && noted("left out, since this host cannot give it: vmx"));
 	must_describe("Haswell,nested=on");
-	ck_assert(has("vmx") && noted("cannot run --cpu Haswell: it lacks vmx"));
+	ck_assert(has("vmx") && noted("cannot run --cpu Haswell,nested=on: it lacks vmx"));
+}
+END_TEST
+
+START_TEST(message_about_nested_has_the_users_words)
+{
+	host_is("EPYC-Genoa");
+	for (int describe = 0; describe < 2; describe++) {
+		ck_assert_int_eq(build("host,+vmx", describe), -EINVAL);
+		ck_assert_str_eq(e.text, "--cpu +vmx: not a feature of AMD processors; nested=on gives svm");
+	}
+	ck_assert_int_eq(build("host,+svm", false), -ENOTSUP);
+	ck_assert_ptr_nonnull(strstr(e.text, "--cpu +svm: this host's KVM does not offer"));
+	ck_assert_ptr_nonnull(strstr(e.text, "or leave +svm out"));
+	must_describe("host,+svm");
+	ck_assert(noted("cannot run --cpu host,+svm: it lacks svm"));
+	ck_assert_int_eq(build("host,+npt,vendor=intel", false), -EINVAL);
+	ck_assert_str_eq(e.text, "--cpu +npt: not a feature of Intel processors");
+	ck_assert_int_eq(build("Haswell,nested=on", false), -ENOTSUP);
+	ck_assert_ptr_nonnull(
+		strstr(e.text, "--cpu nested=on: this host's processor is not Intel's and has no vmx"));
+	host_is("EPYC-Genoa,nested=on");
+	must_build("host,+vmx,enforce=off");
+	ck_assert(!has("vmx") && !has("svm") &&
+		  noted("--cpu +vmx: left out, since it is not a feature of AMD"));
+	must_build("host,+vmx,nested=on,enforce=off");
+	ck_assert(!has("vmx") && has("svm") && has("npt"));
+	host_is("Haswell");
+	ck_assert_int_eq(build("host,+svm", false), -EINVAL);
+	ck_assert_str_eq(e.text, "--cpu +svm: not a feature of Intel processors; nested=on gives vmx");
 }
 END_TEST
 
@@ -412,7 +442,7 @@ START_TEST(missing_features_are_refused_by_name)
 	ck_assert_ptr_nonnull(strstr(e.text, "enforce=off"));
 	ck_assert(!e.usage);
 	ck_assert_int_eq(build("host,+avx512f", false), -ENOTSUP);
-	ck_assert_ptr_nonnull(strstr(e.text, "--cpu host: this host cannot give avx512f;"));
+	ck_assert_ptr_nonnull(strstr(e.text, "--cpu host,+avx512f: this host cannot give avx512f;"));
 	ck_assert_int_eq(build("Skylake-Server,enforce=on", true), -ENOTSUP);
 }
 END_TEST
@@ -446,7 +476,25 @@ START_TEST(described_model_keeps_what_this_host_lacks)
 	ck_assert(noted("this host cannot run --cpu Skylake-Server: it lacks avx512f"));
 	must_describe("host,+avx512f");
 	check_whole("host,+avx512f");
-	ck_assert(has("avx512f"));
+	ck_assert(has("avx512f") && noted("this host cannot run --cpu host,+avx512f: it lacks avx512f"));
+}
+END_TEST
+
+START_TEST(note_names_a_few_features_and_the_error_all)
+{
+	host_is("x86-64-v1,vendor=amd");
+	must_describe("EPYC-Milan");
+	ck_assert(noted("this host cannot run --cpu EPYC-Milan: it lacks pni, pclmulqdq, ssse3, fma, cx16, "
+			"pcid, sse4_1, "
+			"sse4_2 and "));
+	ck_assert(noted(" more") && !noted("avx2"));
+	ck_assert_int_eq(build("EPYC-Milan,enforce=on", true), -ENOTSUP);
+	ck_assert_msg(strstr(e.text, "avx2") && strstr(e.text, "fsrm") && !strstr(e.text, " more"), "%s",
+		      e.text);
+	host_is("Haswell");
+	must_describe("host,+avx512f,+vaes");
+	ck_assert(noted("this host cannot run --cpu host,+avx512f,+vaes: it lacks avx512f, vaes") &&
+		  !noted(" more"));
 }
 END_TEST
 
@@ -478,7 +526,11 @@ START_TEST(vendor_is_replaced_with_its_leaves)
 	char vendor[13];
 
 	host_is("EPYC-Genoa");
+	cpuid_find(&host_table, 0x80000001, 0)->ebx = 0x40000000; /* package type SP5 */
+	must_build("host");
+	ck_assert_uint_eq(reg(0x80000001, 0).ebx, 0x40000000);
 	must_build("host,vendor=intel");
+	ck_assert(!reg(0x80000001, 0).eax && !reg(0x80000001, 0).ebx);
 	check_whole("host,vendor=intel");
 	cpuid_vendor(&out, vendor);
 	ck_assert_str_eq(vendor, "GenuineIntel");
@@ -496,6 +548,7 @@ START_TEST(vendor_is_replaced_with_its_leaves)
 	ck_assert_str_eq(vendor, "AuthenticAMD");
 	ck_assert_uint_eq(reg(0x80000000, 0).ebx, reg(0, 0).ebx);
 	ck_assert_uint_ge(reg(0x80000000, 0).eax, 0x8000001e);
+	ck_assert_uint_eq(reg(0x80000001, 0).eax, reg(1, 0).eax);
 	ck_assert_ptr_null(cpuid_get(&out, 2, 0));
 }
 END_TEST
@@ -616,6 +669,7 @@ static void add_tests(TCase *c, int nr_models)
 	tcase_add_test(c, host_is_what_kvm_supports_less_nested);
 	tcase_add_test(c, nested_gives_vmx_or_svm);
 	tcase_add_test(c, nested_on_a_host_without_is_refused);
+	tcase_add_test(c, message_about_nested_has_the_users_words);
 	tcase_add_test(c, timer_mode_follows_kvms_timer);
 	tcase_add_test(c, host_known_by_the_instruction_alone_is_cut_to_what_guests_get);
 	tcase_add_test(c, feature_without_its_state_component_is_not_there);
@@ -629,6 +683,7 @@ static void add_tests(TCase *c, int nr_models)
 	tcase_add_test(c, error_about_many_features_still_says_what_to_do);
 	tcase_add_test(c, missing_features_are_left_out_when_not_enforced);
 	tcase_add_test(c, described_model_keeps_what_this_host_lacks);
+	tcase_add_test(c, note_names_a_few_features_and_the_error_all);
 	tcase_add_test(c, hypervisor_and_kvm_can_be_hidden);
 	tcase_add_test(c, vendor_is_replaced_with_its_leaves);
 	tcase_add_test(c, address_width_is_the_least_of_model_and_host);

@@ -159,9 +159,11 @@ static int start_as_model(struct build *b)
 	if (!cpuid_add(b->out, 7, 0) || !(c = entry(b, 0x80000000)))
 		return -ENOSPC;
 	c->eax = max_extended;
-	if (!entry(b, 0x80000001) || write_brand(b) < 0 || !entry(b, 0x80000006) || !entry(b, 0x80000008))
+	if (!(c = entry(b, 0x80000001)) || write_brand(b) < 0 || !entry(b, 0x80000006) ||
+	    !entry(b, 0x80000008))
 		return -ENOSPC;
 	if (b->style == CPUID_AMD) {
+		c->eax = signature(b); /* as leaf 1's; Intel has nothing there (APM volume 3, E.4.2) */
 		/* TLBs as of Zen 2: 64 entries, fully associative; level 2: 512 to 2048, 4- to 8-way (APM volume 3, E.4.5). */
 		if (!(c = entry(b, 0x80000005)))
 			return -ENOSPC;
@@ -204,9 +206,16 @@ static void write_vendor(struct build *b)
 /* The host's leaves which the other vendor's processors do not have. */
 static int drop_foreign_leaves(struct build *b)
 {
+	const struct kvm_cpuid_entry2 *one = cpuid_get(b->out, 1, 0);
 	struct kvm_cpuid_entry2 *basic = cpuid_find(b->out, 0, 0);
 	struct kvm_cpuid_entry2 *extended = cpuid_find(b->out, 0x80000000, 0);
+	struct kvm_cpuid_entry2 *names = cpuid_find(b->out, 0x80000001, 0);
 
+	/* The signature once more, and AMD's brand and package: reserved on Intel (APM volume 3, E.4.2). */
+	if (names) {
+		names->eax = b->style == CPUID_AMD && one ? one->eax : 0;
+		names->ebx = 0;
+	}
 	if (b->style == CPUID_AMD) {
 		if (basic)
 			basic->eax = MIN(basic->eax, 0x10u);

@@ -38,9 +38,6 @@ struct numa_spec {
 MUST_CHECK int numa_spec_parse(struct numa_spec *spec, const char *arg, struct err *e);
 void numa_spec_fini(struct numa_spec *spec);
 
-/* What the nodes that say a size add up to; 0 unless all say one. Saturates. */
-uint64_t numa_memory_sum(const struct numa_spec *spec);
-
 /*
  * What --memory is when the user does not say it: the sum of all nodes' memory; 0 unless there are nodes and every
  * one says its own.

@@ -207,11 +207,25 @@ static int memory_from_spec(struct topology *t, const struct numa_spec *spec, ui
 	return 0;
 }
 
-/* The layout's sizes, which are another machine's, are proportions; no node that has memory ends up with none. */
+static struct topo_node *largest_node(struct topology *t)
+{
+	struct topo_node *largest = &t->node[0];
+
+	for (unsigned int n = 1; n < t->nr_nodes; n++)
+		if (t->node[n].memory_bytes > largest->memory_bytes)
+			largest = &t->node[n];
+	return largest;
+}
+
+/*
+ * The layout's sizes hold if they add up; else they are proportions: whole granules to each node, the rest to the
+ * largest, and at least one to each that has memory.
+ */
 static int memory_scale(struct topology *t, uint64_t ram_bytes, struct err *e)
 {
-	uint64_t total = 0, granule, spare, sum = 0, given = 0, upto;
+	uint64_t total = 0, granule, given = 0;
 	unsigned int nr = 0;
+	bool pages = true;
 
 	for (unsigned int n = 0; n < t->nr_nodes; n++) {
 		if (t->node[n].memory_bytes > MAX_NODES_BYTES - total)
@@ -219,22 +233,25 @@ static int memory_scale(struct topology *t, uint64_t ram_bytes, struct err *e)
 					 MAX_NODES_BYTES / (1024 * GIB));
 		total += t->node[n].memory_bytes;
 		nr += t->node[n].memory_bytes != 0;
+		pages &= t->node[n].memory_bytes % (4 * KIB) == 0;
 	}
-	if (!ram_bytes || !nr)
+	if (!ram_bytes || !nr || (total == ram_bytes && pages))
 		return 0;
 	granule = ram_bytes >= nr * 2 * MIB ? 2 * MIB : 4 * KIB;
 	if (ram_bytes < nr * granule)
 		return err_usage(e, "--memory: %llu KiB are too little for %u nodes with memory",
 				 (unsigned long long)(ram_bytes / KIB), nr);
-	spare = ram_bytes - nr * granule;
-	for (unsigned int n = 0, i = 0; n < t->nr_nodes; n++) {
+	for (unsigned int n = 0; n < t->nr_nodes; n++) {
+		uint64_t share = (uint64_t)((unsigned __int128)ram_bytes * t->node[n].memory_bytes / total);
+
 		if (!t->node[n].memory_bytes)
 			continue;
-		sum += t->node[n].memory_bytes;
-		upto = align_down((uint64_t)((unsigned __int128)spare * sum / total), granule);
-		t->node[n].memory_bytes = granule + (++i == nr ? spare : upto) - given;
-		given = upto;
+		t->node[n].memory_bytes = MAX(align_down(share, granule), granule);
+		given += t->node[n].memory_bytes;
 	}
+	for (; given > ram_bytes; given -= granule) /* then some node has several, as nr of them fit */
+		largest_node(t)->memory_bytes -= granule;
+	largest_node(t)->memory_bytes += ram_bytes - given;
 	return 0;
 }
 

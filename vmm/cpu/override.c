@@ -141,11 +141,24 @@ int msr_override_parse(struct msr_override *o, const char *arg, struct err *e)
 	return 0;
 }
 
+/* Leaves that have sub-leaves (SDM volume 2A, CPUID; APM volume 3, E.4): without the flag all of them read alike. */
+static bool has_sub_leaves(uint32_t leaf)
+{
+	static const uint32_t leaves[] = { 4,    7,    0xb,  0xd,        0xf,        0x10,
+					   0x12, 0x14, 0x17, 0x18,       0x1d,       0x1f,
+					   0x20, 0x23, 0x24, 0x8000001d, 0x80000020, 0x80000026 };
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(leaves); i++)
+		if (leaf == leaves[i])
+			return true;
+	return false;
+}
+
 /* The entry that a vCPU's CPUID answers from; one is made where there is none. */
 static struct kvm_cpuid_entry2 *entry_for(const struct cpuid_override *o, struct cpuid_table *table)
 {
 	struct kvm_cpuid_entry2 *c = cpuid_find(table, o->leaf, o->index);
-	bool sub_leaves = o->has_index;
+	bool sub_leaves = o->has_index || has_sub_leaves(o->leaf);
 
 	/*
 	 * An entry without the flag answers for every sub-leaf. If one of them is to differ, it becomes sub-leaf 0: KVM

@@ -190,6 +190,26 @@ START_TEST(missing_leaf_is_added_with_sub_leaves_as_asked)
 }
 END_TEST
 
+START_TEST(leaf_with_sub_leaves_is_added_with_its_index)
+{
+	static const char *const with[] = { "4.eax=1",       "7.eax=1",  "b.eax=1",  "d.eax=1",
+					    "f.eax=1",       "10.eax=1", "12.eax=1", "14.eax=1",
+					    "17.eax=1",      "18.eax=1", "1d.eax=1", "1f.eax=1",
+					    "20.eax=1",      "23.eax=1", "24.eax=1", "8000001d.eax=1",
+					    "80000026.eax=1" };
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(with); i++) {
+		apply(with[i], 0);
+		ck_assert_uint_eq(table.nent, i + 1);
+		ck_assert_msg(table.entry[i].flags == KVM_CPUID_FLAG_SIGNIFCANT_INDEX &&
+				      !table.entry[i].index,
+			      "%s", with[i]);
+	}
+	apply("80000008.eax=1", 0);
+	ck_assert_uint_eq(table.entry[ARRAY_SIZE(with)].flags, 0);
+}
+END_TEST
+
 START_TEST(sub_leaf_of_a_leaf_without_them_makes_it_sub_leaf_0)
 {
 	cpuid_add(&table, 0x10, -1)->eax = 9;
@@ -228,6 +248,7 @@ int main(void)
 	tcase_add_test(c, other_vcpus_stay_as_they_are);
 	tcase_add_test(c, later_overrides_win);
 	tcase_add_test(c, missing_leaf_is_added_with_sub_leaves_as_asked);
+	tcase_add_test(c, leaf_with_sub_leaves_is_added_with_its_index);
 	tcase_add_test(c, sub_leaf_of_a_leaf_without_them_makes_it_sub_leaf_0);
 	tcase_add_test(c, full_table_is_refused);
 	suite_add_tcase(suite, c);

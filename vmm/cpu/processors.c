@@ -5,6 +5,7 @@
 #include "vmm/cpu/processors.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #define KVM_FEATURES_LEAF    0x40000001u
@@ -69,6 +70,23 @@ static void note_old_zen(struct processors *p)
 		}
 }
 
+/* MSRs are in no table that anything shows. */
+static void note_msrs(struct processors *p)
+{
+	enum { FEW = 8, MOST = 32 }; /* those that are named; letters of one */
+	const struct cpu_options *o = p->opts;
+	char text[FEW * MOST + MOST];
+	size_t at = 0;
+
+	for (unsigned int i = 0; i < MIN(o->nr_msrs, (unsigned int)FEW); i++)
+		at += (size_t)snprintf(text + at, sizeof(text) - at, "%s0x%x=0x%llx", i ? ", " : "", o->msr[i].index,
+				       (unsigned long long)o->msr[i].value);
+	if (o->nr_msrs > FEW)
+		snprintf(text + at, sizeof(text) - at, " and %u more", o->nr_msrs - FEW);
+	if (o->nr_msrs)
+		notes_add(&p->notes, "--msr: every vCPU starts with %s", text);
+}
+
 /* Overrides are tried on every vCPU they are meant for, so that later calls cannot fail. */
 static int overrides_check(struct processors *p, struct err *e)
 {
@@ -84,13 +102,22 @@ static int overrides_check(struct processors *p, struct err *e)
 	return 0;
 }
 
+/* How much RAM: --memory, or what the nodes of --numa or else of a topology file add up to, or the default. */
+static uint64_t ram_size(const struct processors *p)
+{
+	const struct cpu_options *o = p->opts;
+	uint64_t sum = o->numa.nr_nodes ? numa_memory_sum(&o->numa) : layout_memory_sum(&p->layout);
+
+	return o->memory_said || !sum ? o->ram_bytes : sum;
+}
+
 int processors_shape(struct processors *p, const struct cpu_options *opts, struct err *e)
 {
-	uint64_t ram_bytes = opts->memory_said ? opts->ram_bytes : numa_memory_sum(&opts->numa);
 	int rc;
 
-	*p = (struct processors){ .opts = opts, .ram_bytes = ram_bytes ? ram_bytes : opts->ram_bytes };
+	*p = (struct processors){ .opts = opts };
 	rc = shape_build(p, e);
+	p->ram_bytes = ram_size(p);
 	return rc < 0 ? rc : pins_check(p, e);
 }
 
@@ -119,6 +146,7 @@ int processors_complete(struct processors *p, const struct model_host *host, boo
 	nodes_loosen(p);
 	table_adjust(p);
 	note_old_zen(p);
+	note_msrs(p);
 	return overrides_check(p, e);
 }
 

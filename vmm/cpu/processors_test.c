@@ -178,6 +178,21 @@ START_TEST(override_reaches_its_vcpu_alone)
 }
 END_TEST
 
+START_TEST(msrs_are_noted)
+{
+	ck_assert_int_eq(MAKE("--msr", "1a0=1", "--msr", "c0000080=500"), 0);
+	ck_assert_uint_eq(p.notes.nr, 1);
+	ck_assert_str_eq(p.notes.text[0], "--msr: every vCPU starts with 0x1a0=0x1, 0xc0000080=0x500");
+	processors_fini(&p);
+	cpu_options_fini(&o);
+	cpu_options_init(&o);
+	ck_assert_int_eq(MAKE("--msr", "1=1", "--msr", "2=1", "--msr", "3=1", "--msr", "4=1", "--msr", "5=1", "--msr", "6=1",
+			      "--msr", "ffffffff=ffffffffffffffff", "--msr", "8=1", "--msr", "9=1"),
+			 0);
+	ck_assert_ptr_nonnull(strstr(p.notes.text[0], "0xffffffff=0xffffffffffffffff, 0x8=0x1 and 1 more"));
+}
+END_TEST
+
 START_TEST(override_that_breaks_consistency_is_found)
 {
 	struct findings f = { .nr = 0 };
@@ -194,6 +209,86 @@ START_TEST(nodes_say_how_much_memory_there_is)
 	ck_assert_int_eq(MAKE("--cpus", "4", "--numa", "node=0,cpus=0-1,memory=1G", "--numa", "node=1,cpus=2-3,memory=2G"), 0);
 	ck_assert_uint_eq(p.ram_bytes, 3 * GIB);
 	ck_assert_uint_eq(p.topo.nr_nodes, 2);
+}
+END_TEST
+
+static void write_nodes(const char *third)
+{
+	FILE *f = fopen(path, "w");
+
+	ck_assert_ptr_nonnull(f);
+	fprintf(f, "cpu 0-3 package=0-1 core=0-1 node=0,0,1,1\nnode 0 memory=1G\nnode 1 memory=1G\nnode 2 %s\n", third);
+	ck_assert_int_eq(fclose(f), 0);
+}
+
+START_TEST(nodes_of_a_file_say_how_much_memory_there_is)
+{
+	write_nodes("memory=512M");
+	ck_assert_int_eq(MAKE("--topology", path), 0);
+	ck_assert_uint_eq(p.ram_bytes, 2560 * MIB);
+	ck_assert_uint_eq(p.topo.node[0].memory_bytes, GIB);
+	ck_assert_uint_eq(p.topo.node[2].memory_bytes, 512 * MIB);
+}
+END_TEST
+
+static const struct {
+	const char *third, *option, *value;
+	uint64_t want_mib;
+} said_otherwise[] = {
+	{ "memory=512M", "--memory", "300M", 300 },
+	{ "memory=512M", "--numa", "node=0,cpus=0-3,memory=100M", 100 },
+	{ "memory=512M", "--numa", "node=0,cpus=0-3", 256 },
+};
+
+START_TEST(nodes_of_a_file_say_it_only_when_nobody_else_does)
+{
+	write_nodes(said_otherwise[_i].third);
+	ck_assert_msg(MAKE("--topology", path, (char *)(uintptr_t)said_otherwise[_i].option,
+			   (char *)(uintptr_t)said_otherwise[_i].value) == 0, "%s", e.text);
+	ck_assert_uint_eq(p.ram_bytes / MIB, said_otherwise[_i].want_mib);
+}
+END_TEST
+
+START_TEST(another_machines_memory_is_not_demanded)
+{
+	FILE *f = fopen(path, "w");
+	char source[64];
+
+	ck_assert_ptr_nonnull(f);
+	fputs("<topology><object type='Machine'><object type='NUMANode' os_index='0' cpuset='0x1' local_memory='3298534883328'/>"
+	      "<object type='NUMANode' os_index='1' cpuset='0x2' local_memory='3298534883328'/>"
+	      "<object type='PU' os_index='0'/><object type='PU' os_index='1'/></object></topology>", f);
+	ck_assert_int_eq(fclose(f), 0);
+	snprintf(source, sizeof(source), "hwloc:%s", path);
+	ck_assert_msg(MAKE("--topology", source) == 0, "%s", e.text);
+	ck_assert_uint_eq(p.ram_bytes, 256 * MIB);
+	ck_assert_uint_eq(p.topo.node[1].memory_bytes, 128 * MIB);
+}
+END_TEST
+
+START_TEST(max_has_the_name_it_has_in_qemu)
+{
+	ck_assert_int_eq(MAKE("-smp", "4,maxcpus=8"), 0);
+	ck_assert_uint_eq(p.topo.nr_cpus, 8);
+	ck_assert_uint_eq(p.topo.nr_present, 4);
+}
+END_TEST
+
+static const struct {
+	const char *option, *value, *want;
+} unfit[] = {
+	{ "--cpus", "4,maxcpus=8,max=8", "--cpus: max is there twice" },
+	{ "--cpus", "", "--cpus '': expected a number from 1 to 4096" },
+	{ "--cache", "", "--cache '': expected one or more of l1d=, l1i=, l1=, l2=, l3=, l4=" },
+};
+
+START_TEST(argument_that_is_wrong_is_refused)
+{
+	char *argv[] = { (char *)(uintptr_t)"run", (char *)(uintptr_t)unfit[_i].option,
+			 (char *)(uintptr_t)unfit[_i].value, NULL };
+
+	ck_assert_int_eq(opt_parse_args(cpu_opts, 3, argv, &o, &e), -EINVAL);
+	ck_assert_str_eq(e.text, unfit[_i].want);
 }
 END_TEST
 
@@ -232,8 +327,14 @@ int main(void)
 	tcase_add_test(c, pluggable_processors_do_not_change_ids);
 	tcase_add_test(c, extended_destinations_are_told_only_where_ids_need_them);
 	tcase_add_test(c, override_reaches_its_vcpu_alone);
+	tcase_add_test(c, msrs_are_noted);
 	tcase_add_test(c, override_that_breaks_consistency_is_found);
 	tcase_add_test(c, nodes_say_how_much_memory_there_is);
+	tcase_add_test(c, nodes_of_a_file_say_how_much_memory_there_is);
+	tcase_add_loop_test(c, nodes_of_a_file_say_it_only_when_nobody_else_does, 0, ARRAY_SIZE(said_otherwise));
+	tcase_add_test(c, another_machines_memory_is_not_demanded);
+	tcase_add_test(c, max_has_the_name_it_has_in_qemu);
+	tcase_add_loop_test(c, argument_that_is_wrong_is_refused, 0, ARRAY_SIZE(unfit));
 	tcase_add_loop_test(c, options_that_contradict_each_other_are_refused, 0, ARRAY_SIZE(refused));
 	suite_add_tcase(suite, c);
 	sr = srunner_create(suite);

@@ -119,9 +119,10 @@ static int refuse_product(const struct topology_spec *spec, const unsigned int c
 			  unsigned int max, struct err *e)
 {
 	struct candidates c = { .nr = 0 };
-	char asked[96], first[96], second[112] = "";
+	char asked[96], first[96], second[112] = "", said[24] = "";
 	unsigned int cpus = spec->cpus ? spec->cpus : max;
 	unsigned long long makes = product(count);
+	const char *change = spec->max && makes >= cpus ? "max=" : "--cpus "; /* of what the shape must make */
 
 	shape_text(asked, sizeof(asked), count);
 	find_nearest(count, MIN(max, (unsigned int)TOPO_MAX_CPUS), &c);
@@ -130,11 +131,13 @@ static int refuse_product(const struct topology_spec *spec, const unsigned int c
 		memcpy(second, " or ", 5);
 		shape_text(second + 4, sizeof(second) - 4, c.count[1]);
 	}
+	if (spec->max)
+		snprintf(said, sizeof(said), ",max=%u", max);
 	if (makes > TOPO_MAX_CPUS)
-		return err_usage(e, "--cpus %u: %s makes %llu processors, not %u: try %s%s", cpus, asked, makes, max, first,
-				 second);
-	return err_usage(e, "--cpus %u: %s makes %llu processors, not %u: try %s%s, or --cpus %llu with %s", cpus, asked, makes,
-			 max, first, second, makes, asked);
+		return err_usage(e, "--cpus %u%s: %s makes %llu processors, not %u: try %s%s", cpus, said, asked, makes, max,
+				 first, second);
+	return err_usage(e, "--cpus %u%s: %s makes %llu processors, not %u: try %s%s, or %s%llu%s with %s", cpus, said, asked,
+			 makes, max, first, second, change, makes, spec->max && makes < cpus ? " without max" : "", asked);
 }
 
 static int derive_counts(const struct topology_spec *spec, unsigned int count[NR_TOPO_LEVELS], unsigned int *max,

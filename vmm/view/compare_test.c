@@ -2,6 +2,7 @@
 #include "vmm/view/dump_rig.h"
 
 #include <errno.h>
+#include <sys/stat.h>
 
 #include "vmm/view/dump_read.h"
 
@@ -132,7 +133,7 @@ END_TEST
 static const struct {
 	const char *content, *error;
 } bad[] = {
-	{ "", ":0: there is no CPU in this file" },
+	{ "", ": there is no CPU in this file" },
 	{ "\n\n", ":2: there is no CPU in this file" },
 	{ LEAF0, ":1: expected 'CPU 0:' before the first leaf" },
 	{ "CPU 0:\nhello\n", ":2: expected 'LEAF SUBLEAF:" },
@@ -182,6 +183,20 @@ START_TEST(file_that_cannot_be_opened_is_an_error)
 	unlink(file);
 	ck_assert_int_eq(rig_print(view_it), -ENOENT);
 	ck_assert_ptr_nonnull(strstr(e.text, "cannot open"));
+	ck_assert_int_eq(mkdir(file, 0700), 0);
+	ck_assert_int_eq(rig_print(view_it), -EISDIR);
+	ck_assert_ptr_nonnull(strstr(e.text, ": Is a directory"));
+	rmdir(file);
+}
+END_TEST
+
+START_TEST(file_without_lines_has_no_line_to_name)
+{
+	rig_make(false, "--cpus 1");
+	write_file("", 0);
+	ck_assert_int_eq(rig_print(view_it), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(e.text, ": there is no CPU in this file"));
+	ck_assert_ptr_null(strstr(e.text, ":0:"));
 }
 END_TEST
 
@@ -244,6 +259,7 @@ int main(void)
 	tcase_add_loop_test(c, what_is_no_dump_is_refused_with_its_line, 0, ARRAY_SIZE(bad));
 	tcase_add_test(c, long_lines_and_zero_bytes_are_refused);
 	tcase_add_test(c, file_that_cannot_be_opened_is_an_error);
+	tcase_add_test(c, file_without_lines_has_no_line_to_name);
 	tcase_add_test(c, damaged_dumps_are_survived);
 	tcase_add_test(c, vendor_is_printed_without_control_characters);
 	suite_add_tcase(suite, c);

@@ -27,6 +27,8 @@ PRINTF(2, 3) static int bad(struct reader_state *s, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
+	if (!s->line) /* there is none */
+		return err_usage(s->e, "%.256s: %s", s->path, text);
 	return err_usage(s->e, "%.256s:%u: %s", s->path, s->line, text);
 }
 
@@ -166,7 +168,7 @@ static int read_lines(struct reader_state *s, FILE *f)
 	char line[MAX_LINE];
 	int rc = 0;
 
-	while (rc == 0 && fgets(line, sizeof(line), f)) {
+	while (rc == 0 && (errno = 0, fgets(line, sizeof(line), f))) {
 		s->line++;
 		if (s->line > MAX_LINES)
 			return bad(s, "a dump has at most %d lines", MAX_LINES);
@@ -175,7 +177,7 @@ static int read_lines(struct reader_state *s, FILE *f)
 		rc = read_line(s, line);
 	}
 	if (rc == 0 && ferror(f))
-		return err_sys(s->e, -EIO, "cannot read %s", s->path);
+		return err_sys(s->e, errno ? -errno : -EIO, "cannot read %s", s->path);
 	if (rc == 0)
 		rc = close_cpu(s);
 	return rc == 0 && !s->d->nr_cpus ? bad(s, "there is no CPU in this file") : rc;

@@ -5,9 +5,12 @@
 #include "vmm/view/dump_rig.h"
 
 #include <errno.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "vmm/view/dump_read.h"
+#include "vmm/view/outdir.h"
 
 static char dir[] = "/tmp/trellis-dump-XXXXXX", path[256];
 
@@ -200,6 +203,19 @@ START_TEST(older_dump_is_replaced_and_stale_vcpus_go)
 }
 END_TEST
 
+static bool is_ours(const char *name)
+{
+	return !strcmp(name, "marker");
+}
+
+/* More than a buffer, so that a write fails before the last one. */
+static void put_much(FILE *f, const void *ctx)
+{
+	(void)ctx;
+	for (unsigned int i = 0; i < 10000; i++)
+		fprintf(f, "line %u\n", i);
+}
+
 START_TEST(directory_of_something_else_is_refused)
 {
 	rig_make(false, "--cpus 2");
@@ -211,6 +227,25 @@ START_TEST(directory_of_something_else_is_refused)
 	ck_assert_int_eq(view_hwloc(&p, in_dir("pu0"), &e), -EINVAL);
 	ck_assert_ptr_nonnull(strstr(e.text, "is not a directory"));
 	ck_assert_int_eq(view_hwloc(&p, "", &e), -EINVAL);
+}
+END_TEST
+
+START_TEST(file_that_grows_too_large_is_named_with_the_reason)
+{
+	struct rlimit little = { 1, RLIM_INFINITY };
+	struct outdir d;
+	int rc;
+
+	signal(SIGXFSZ, SIG_IGN);
+	rig_make(false, "--cpus 1");
+	ck_assert_int_eq(outdir_begin(&d, in_dir("new"), "marker", is_ours, &e), 0);
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &little), 0);
+	rc = outdir_put(&d, "marker", put_much, NULL, &e);
+	little.rlim_cur = RLIM_INFINITY; /* Check writes files, too */
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &little), 0);
+	outdir_drop(&d);
+	ck_assert_int_eq(rc, -EFBIG);
+	ck_assert_ptr_nonnull(strstr(e.text, "File too large"));
 }
 END_TEST
 
@@ -297,6 +332,7 @@ int main(void)
 	tcase_add_test(c, hwloc_lines_are_short_enough);
 	tcase_add_test(c, older_dump_is_replaced_and_stale_vcpus_go);
 	tcase_add_test(c, directory_of_something_else_is_refused);
+	tcase_add_test(c, file_that_grows_too_large_is_named_with_the_reason);
 	tcase_add_test(c, nothing_is_left_beside_the_directory);
 	tcase_add_test(c, acpi_tables_are_cut_out_whole);
 	suite_add_tcase(suite, c);

@@ -166,8 +166,11 @@ static void level_bits(const struct page *g, uint32_t leaf, const struct leaves_
 
 		if (level_type(r) != type)
 			continue;
-		bits(g, leaf, (int)i, r, 0, 4, 0, "the APIC id without its lowest %u bit%s numbers the %s",
-		     level_shift(r), level_shift(r) == 1 ? "" : "s", unit);
+		if (level_shift(r))
+			bits(g, leaf, (int)i, r, 0, 4, 0, "the APIC id without its lowest %u bit%s numbers the %s",
+			     level_shift(r), level_shift(r) == 1 ? "" : "s", unit);
+		else
+			bits(g, leaf, (int)i, r, 0, 4, 0, "the whole APIC id numbers the %s", unit);
 		bits(g, leaf, (int)i, r, 1, 15, 0, "logical processors in %s", of);
 	}
 }
@@ -239,7 +242,7 @@ static void explain_die(const struct page *g, const struct topology *t)
 	level_bits(g, 0x80000026, &l->e26, 2, "complex, the cores with one L3", "a complex");
 	level_bits(g, 0x80000026, &l->e26, 3, "die", "a die");
 	bits(g, 0x8000001e, NO_SUB, &l->e1e, 2, 10, 8,
-	     "nodes in a package, minus 1 (these are AMD's, not NUMA nodes)");
+	     "nodes in a package, minus 1 (ends at 7; these are AMD's, not NUMA nodes)");
 	bits(g, 0x8000001e, NO_SUB, &l->e1e, 2, 7, 0, "vCPU 0's node");
 }
 
@@ -273,12 +276,13 @@ static void explain_cache_list(const struct page *g, const struct leaves *l, con
 		const struct regs *c = &list->sub[i];
 		unsigned int type = cache_type_of(c);
 
-		bits(g, leaf, (int)i, c, 0, 25, 14, "L%u%s, %s: shared by %u ids, minus 1%s",
+		bits(g, leaf, (int)i, c, 0, 25, 14, "L%u%s, %s: shared by %u id%s, minus 1%s",
 		     cache_level_of(c),
 		     type == CACHE_DATA          ? "d"
 		     : type == CACHE_INSTRUCTION ? "i"
 						 : "",
 		     opt_size_text(cache_bytes(c), size, sizeof(size)), cache_sharing(c),
+		     cache_sharing(c) == 1 ? "" : "s",
 		     cpu->core_type == TOPO_PERFORMANCE  ? " (performance cores)"
 		     : cpu->core_type == TOPO_EFFICIENCY ? " (efficiency cores)"
 							 : "");

@@ -55,6 +55,19 @@ START_TEST(amd_levels_are_told_with_their_values)
 }
 END_TEST
 
+START_TEST(one_and_none_are_told_as_such)
+{
+	explain(false, "--cpus 2,sockets=2");
+	ck_assert(has("shared by 1 id, minus 1"));
+	ck_assert(has("the whole APIC id numbers the core"));
+	ck_assert(!has("lowest 0 bits") && !has("shared by 1 ids"));
+	explain(true, "--cpus 20,dies=10,cores=2");
+	ck_assert(has("8000001EH ECX[10:8]      = 7      nodes in a package, minus 1 (ends at 7;"));
+	ck_assert(says("Linux <= 6.8:", "10 dies"));
+	ck_assert(!says("Linux <= 6.8:", "differs"));
+}
+END_TEST
+
 START_TEST(quirks_of_linux_6_1_are_forecast)
 {
 	explain(false, "--cpus 4,dies=4,cores=1");
@@ -136,6 +149,7 @@ int main(void)
 	tcase_add_checked_fixture(c, NULL, rig_teardown);
 	tcase_add_test(c, intel_levels_are_told_with_their_values);
 	tcase_add_test(c, amd_levels_are_told_with_their_values);
+	tcase_add_test(c, one_and_none_are_told_as_such);
 	tcase_add_test(c, quirks_of_linux_6_1_are_forecast);
 	tcase_add_test(c, zen_is_told_its_l3_in_eights);
 	tcase_add_test(c, overrides_show_in_the_forecast);

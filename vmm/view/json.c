@@ -15,6 +15,7 @@
  *   nodes      by number: node, memory_bytes, cpus, host_nodes, policy
  *   distances  as in the SLIT: distances[from][to]; without NUMA []
  *   paths      from, to, read_ns, write_ns, read_mbs, write_mbs (MB/s) where something is said of them
+ *   msrs       of --msr, in order: index, value; both as strings in hexadecimal, since many readers' numbers end at 2^53
  *   notes      sentences
  *
  * What does not apply is null. Keys are added, never renamed.
@@ -313,6 +314,19 @@ static void put_paths(FILE *out, const struct topology *t)
 	fputs(any ? "\n  ],\n" : "],\n", out);
 }
 
+/* ---- what the user sets himself ---- */
+
+static void put_msrs(FILE *out, const struct cpu_options *o)
+{
+	unsigned int nr = o ? o->nr_msrs : 0;
+
+	fputs("  \"msrs\": [", out);
+	for (unsigned int i = 0; i < nr; i++)
+		fprintf(out, "%s\n    {\"index\": \"0x%x\", \"value\": \"0x%llx\"}", i ? "," : "",
+			o->msr[i].index, (unsigned long long)o->msr[i].value);
+	fputs(nr ? "\n  ],\n" : "],\n", out);
+}
+
 /* ---- the object ---- */
 
 int view_json(struct processors *p, FILE *out, struct err *e)
@@ -340,6 +354,7 @@ int view_json(struct processors *p, FILE *out, struct err *e)
 	if (!rc)
 		rc = put_nodes(out, t, number);
 	put_paths(out, t);
+	put_msrs(out, p->opts);
 	fputs("  \"notes\": [", out);
 	for (unsigned int i = 0; i < p->notes.nr; i++) {
 		fputs(i ? ",\n    " : "\n    ", out);

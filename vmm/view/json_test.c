@@ -268,6 +268,19 @@ START_TEST(strings_are_escaped)
 }
 END_TEST
 
+START_TEST(msrs_are_listed)
+{
+	struct msr_override msr[] = { { 0x1a0, 1 }, { 0xc0000080, UINT64_MAX } };
+	struct cpu_options opts = { .msr = msr, .nr_msrs = 2 };
+
+	rig_regular(&p.topo, 1, 1, 1, 1, 1);
+	ck_assert_ptr_nonnull(strstr(json(), "\"msrs\": []"));
+	p.opts = &opts;
+	ck_assert_ptr_nonnull(strstr(json(), "{\"index\": \"0x1a0\", \"value\": \"0x1\"},"));
+	ck_assert_ptr_nonnull(strstr(text, "{\"index\": \"0xc0000080\", \"value\": \"0xffffffffffffffff\"}"));
+}
+END_TEST
+
 int main(void)
 {
 	TCase *c = tcase_create("json");
@@ -281,5 +294,6 @@ int main(void)
 	tcase_add_test(c, largest_machine_is_json);
 	tcase_add_loop_test(c, version_is_decoded_as_vendors_say, 0, ARRAY_SIZE(versions));
 	tcase_add_test(c, strings_are_escaped);
+	tcase_add_test(c, msrs_are_listed);
 	return rig_run("json", c);
 }

@@ -15,6 +15,10 @@
 
 #include "vmm/view/readers.h"
 
+#define KVM_SIGNATURE_LEAF  0x40000000u
+#define KVM_FEATURES_LEAF   0x40000001u
+#define KVM_MSI_EXT_DEST_ID (1u << 15)
+
 enum {
 	OS_LEGACY = 1 << 0, /* reads leaves 1 and 4, or 80000008, alone */
 	OS_DE_FACTO = 1 << 1,
@@ -111,6 +115,7 @@ static const struct os systems[] = {
 struct outcome {
 	unsigned int sockets, cpus; /* here */
 	unsigned int used, used_sockets;
+	unsigned int ids;                       /* it starts processors whose APIC id is below */
 	unsigned int no_socket, no_room, no_id; /* vCPUs left out, by the limit that does it */
 };
 
@@ -167,33 +172,63 @@ static int read_packages(struct processors *p, const struct os *os, struct readi
 	return rc < 0 ? err_set(e, rc, "out of memory") : 0;
 }
 
+static bool is_linux(const struct os *os)
+{
+	return !strcmp(os->names, "linux");
+}
+
+/*
+ * APIC ids that it starts are below this. Linux goes by KVM's leaves (arch/x86/kernel/apic/apic.c, v6.12,
+ * try_to_enable_x2apic(); arch/x86/kernel/kvm.c): without them it switches x2APIC mode off, as there is no interrupt
+ * remapper; with them ids may be as large as the destinations of messages, 8 bits or the extended 15.
+ */
+static unsigned int ids_limit(const struct os *os, const struct cpuid_table *table)
+{
+	const struct kvm_cpuid_entry2 *l1 = cpuid_get(table, 1, 0), *signature = cpuid_get(table, KVM_SIGNATURE_LEAF, 0);
+	const struct kvm_cpuid_entry2 *said = cpuid_get(table, KVM_FEATURES_LEAF, 0);
+	bool kvm = l1 && l1->ecx >> 31 & 1 && signature && signature->ebx == 0x4b4d564b; /* "KVMK" */
+
+	if (os->flags & OS_SHORT_IDS)
+		return 255;
+	if (!is_linux(os))
+		return UINT32_MAX;
+	if (!kvm)
+		return 255;
+	return said && said->eax & KVM_MSI_EXT_DEST_ID ? 32768 : 256;
+}
+
 /* In the order of the MADT: a new package is taken while the number allows, and a processor while there is room. */
 static int count(const struct topology *t, const struct os *os, const uint16_t *package, struct outcome *o,
 		 struct err *e)
 {
-	bool *taken = calloc(t->nr_present, sizeof(*taken));
+	struct {
+		bool taken, used;
+	} *socket = calloc(t->nr_present, sizeof(*socket)); /* by its first vCPU */
+	unsigned int taken = 0;
 
-	*o = (struct outcome){ .cpus = t->nr_present };
-	if (!taken)
+	*o = (struct outcome){ .cpus = t->nr_present, .ids = o->ids };
+	if (!socket)
 		return err_set(e, -ENOMEM, "out of memory");
 	for (unsigned int i = 0; i < t->nr_present; i++) {
 		bool first = package[i] == i;
 
 		o->sockets += first;
-		if (first && (!os->sockets || o->used_sockets < os->sockets)) {
-			taken[i] = true;
-			o->used_sockets++;
+		if (first && (!os->sockets || taken < os->sockets)) {
+			socket[i].taken = true;
+			taken++;
 		}
-		if (!taken[package[i]])
+		if (!socket[package[i]].taken)
 			o->no_socket++;
-		else if (os->flags & OS_SHORT_IDS && t->cpu[i].apic_id >= 255)
+		else if (t->cpu[i].apic_id >= o->ids)
 			o->no_id++;
 		else if (os->cpus && o->used == os->cpus)
 			o->no_room++;
 		else
-			o->used++;
+			socket[package[i]].used = ++o->used > 0;
 	}
-	free(taken);
+	for (unsigned int i = 0; i < t->nr_present; i++)
+		o->used_sockets += socket[i].used;
+	free(socket);
 	return 0;
 }
 
@@ -224,11 +259,18 @@ static void print_reasons(const struct os *os, const struct outcome *o, FILE *ou
 		fprintf(out, "  %u not used: on sockets beyond the first %u\n", o->no_socket, os->sockets);
 	if (o->no_room)
 		fprintf(out, "  %u not used: more than %u logical processors\n", o->no_room, os->cpus);
-	if (o->no_id)
+	if (o->no_id && !is_linux(os))
 		fprintf(out,
 			"  %u not used: APIC ids from 255 up need an interrupt remapper there, and the guest "
 			"has none\n",
 			o->no_id);
+	else if (o->no_id && o->ids == 32768)
+		fprintf(out, "  %u not used: APIC ids end at 32767, as the destinations of messages do\n", o->no_id);
+	else if (o->no_id)
+		fprintf(out,
+			"  %u not used: APIC ids from %u up need KVM's extended destination ids (leaf 40000001H "
+			"EAX bit 15), which this guest is not told of\n",
+			o->no_id, o->ids);
 }
 
 /* One socket, so many cores: what every edition uses. */
@@ -242,8 +284,7 @@ static void print_advice(const struct topology *t, const struct os *os, const st
 	}
 	if (os->cpus)
 		cpus = MIN(cpus, os->cpus);
-	if (os->flags & OS_SHORT_IDS)
-		cpus = MIN(cpus, 255u);
+	cpus = MIN(cpus, o->ids);
 	/* A power of two leaves no holes between the ids, so that the last is cpus - 1. */
 	if (threads & (threads - 1) || o->cpus % threads || threads > cpus)
 		threads = 1;
@@ -281,10 +322,10 @@ static void print_remarks(const struct topology *t, const struct os *os, const s
 		fprintf(out, "  Before hotfix 932370 its tools call every core and thread a processor\n");
 	if (os->flags & OS_LEGACY && t->count[TOPO_THREAD] > 1 && r->leaf == 0x80000008)
 		fprintf(out, "  It reads no AMD leaf that tells threads: they look like cores\n");
-	if (!strcmp(os->names, "linux") && topology_max_apic_id(t) >= 255)
+	if (is_linux(os) && o->ids == 32768 && topology_max_apic_id(t) >= 255)
 		fprintf(out, "  APIC ids from 255 up need Linux 5.11 or newer with KVM guest support "
 			     "(CONFIG_KVM_GUEST)\n");
-	if (!strcmp(os->names, "linux"))
+	if (is_linux(os))
 		fprintf(out, "  The limit is CONFIG_NR_CPUS of the kernel; a plain defconfig has 64\n");
 	if (!strcmp(os->names, "freebsd") && o->used > 256)
 		fprintf(out, "  FreeBSD before 14.0 uses 256 at most\n");
@@ -314,6 +355,7 @@ int view_os(struct processors *p, const char *name, FILE *out, struct err *e)
 				 "--os list prints all",
 				 name);
 	rc = read_packages(p, os, &r, e);
+	o.ids = ids_limit(os, processors_cpuid(p, 0));
 	if (rc == 0)
 		rc = count(&p->topo, os, r.set[READ_PACKAGE], &o, e);
 	if (rc == 0) {

@@ -38,6 +38,17 @@ static const struct {
 	/* Ids of more than eight bits. */
 	{ "--cpus 300", "windows-server-2022", "use 255 of 300", "--cpus 255,sockets=1,cores=255\n" },
 	{ "--cpus 300", "linux", "use 300 of 300", "Nothing to change" },
+	/* Linux goes by what KVM's leaves say of extended destination ids. */
+	{ "--cpus 300 --cpu host,kvm=off", "linux", "use 255 of 300", "--cpus 255,sockets=1,cores=255\n" },
+	{ "--cpus 300 --cpu host,hypervisor=off", "linux", "45 not used: APIC ids from 255 up need KVM's extended",
+	  "--cpus 255,sockets=1,cores=255\n" },
+	{ "--cpus 300 --cpuid 40000001.eax=0:8000", "linux", "use 256 of 300", "--cpus 256,sockets=1,cores=256\n" },
+	{ "--cpus 300 --cpuid 40000001.eax=0:8000", "linux", "44 not used: APIC ids from 256 up need", "256\n" },
+	{ "--cpus 255 --cpu host,kvm=off", "linux", "use 255 of 255", "Nothing to change" },
+	{ "--cpus 36,sockets=3,dies=3,modules=2,cores=2,threads=1", "linux", "use 36 of 36", "Nothing to change" },
+	{ "--cpus 2145,sockets=33,cores=65", "linux", "use 2145 of 2145", "Nothing to change" },
+	{ "--cpus 3000,sockets=3,dies=5,modules=5,cores=5,threads=8 --cpu host,kvm=off", "linux", "use 160 of 3000 vCPUs, on 1 socket\n",
+	  "--cpus 248,sockets=1,cores=31,threads=8\n" },
 	{ "--cpus 4,max=8,sockets=8", "windows-vista", "use 2 of 4", "--cpus 4,sockets=1,cores=4\n" },
 };
 

@@ -125,9 +125,9 @@ int outdir_put(struct outdir *d, const char *name, void (*fill)(FILE *f, const v
 			close(fd);
 		return err_sys(e, rc, "cannot make %s in %s", name, d->target);
 	}
-	fill(f, ctx);
 	errno = 0;
-	if (ferror(f))
+	fill(f, ctx);
+	if (ferror(f)) /* the write that failed, and those after it, left their reason */
 		rc = errno ? -errno : -EIO;
 	if (fclose(f) != 0 && rc == 0)
 		rc = -errno;

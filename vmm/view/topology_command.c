@@ -97,9 +97,14 @@ static int help(void)
 
 static unsigned int columns(void)
 {
-	struct winsize w;
+	struct winsize w = { .ws_col = 0 };
+	const char *said = getenv("COLUMNS");
+	uint64_t v = 0;
 
-	return ioctl(STDOUT_FILENO, (int)TIOCGWINSZ, &w) == 0 && w.ws_col >= 40 ? w.ws_col : 80;
+	if (ioctl(STDOUT_FILENO, (int)TIOCGWINSZ, &w) < 0 && said && opt_parse_uint(said, 1, UINT16_MAX, &v) < 0)
+		v = 0;
+	v = w.ws_col ? w.ws_col : v;
+	return v ? MAX((unsigned int)v, 40u) : 80;
 }
 
 static int print_format(const struct topology_options *o, struct processors *p, FILE *out, struct err *e)
@@ -190,7 +195,6 @@ static int write_out(const char *path, const char *text, size_t len, struct err 
 
 	if (!path || !strcmp(path, "-"))
 		return write_stream(stdout, text, len, "cannot write to standard output", e);
-	signal(SIGXFSZ, SIG_IGN); /* writes say EFBIG */
 	there = stat(path, &st) == 0;
 	if (!there || S_ISREG(st.st_mode))
 		return replace_file(path, there ? &st : NULL, text, len, e);
@@ -276,6 +280,7 @@ int topology_main(int argc, char *const *argv, struct err *e)
 	struct topology_options o = { .format = FORMAT_DRAWING };
 	int rc;
 
+	signal(SIGXFSZ, SIG_IGN); /* writes say EFBIG */
 	cpu_options_init(&o.cpu);
 	rc = opt_parse_args(topology_opts, argc, argv, &o, e);
 	if (rc == 0 && o.help)
