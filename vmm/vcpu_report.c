@@ -88,9 +88,14 @@ void vcpu_report(struct vcpu *v, const char *why)
 		log_error("  its registers cannot be read");
 		return;
 	}
-	report_regs(&regs);
-	report_sregs(&sregs);
-	report_code(v, sregs.cs.base + regs.rip);
+	if (sregs.cs.base == 0xffff0000 && regs.rip == 0xfff0) {
+		/* On AMD, KVM gives a processor that shut down its reset state (shutdown_interception(), Linux 6.12). */
+		log_error("  its registers are those after a reset, as KVM on AMD leaves them: what it last did is lost");
+	} else {
+		report_regs(&regs);
+		report_sregs(&sregs);
+		report_code(v, sregs.cs.base + regs.rip);
+	}
 	if (v->all->cfg.owner.report)
 		v->all->cfg.owner.report(v->all->cfg.owner.ctx);
 }

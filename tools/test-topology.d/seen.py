@@ -50,7 +50,9 @@ class Seen:
         for o in xml.etree.ElementTree.fromstring(text[text.index("<topology"):]).iter("object"):
             cpus = frozenset()
             if o.get("cpuset"):
-                mask = int(o.get("cpuset").replace(",0x", "").replace(",", ""), 16)
+                mask = 0  # words of 32 bits, the highest first; a zero may be short, or empty
+                for word in o.get("cpuset").split(","):
+                    mask = mask << 32 | int(word or "0", 16)
                 cpus = frozenset(i for i in range(mask.bit_length()) if mask >> i & 1)
             found.setdefault(o.get("type"), []).append((cpus, o.attrib))
         return found
