@@ -107,6 +107,7 @@ static int vcpus_build(struct machine *m, struct err *e)
 	int rc = vcpus_init(&m->vcpus, &cfg, e);
 
 	m->timing.part_ns[TIMING_CPUID] += m->vcpus.cpuid_ns;
+	m->timing.part_ns[TIMING_SET_CPUID] += m->vcpus.set_cpuid_ns;
 	return rc < 0 ? rc : vcpus_power_on(&m->vcpus, e);
 }
 

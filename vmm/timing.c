@@ -29,8 +29,9 @@ void timing_print(const struct timing *t)
 	for (unsigned int i = TIMING_KVM; i < NR_TIMING_MARKS; i++)
 		len += (size_t)snprintf(line + len, sizeof(line) - len, " %s=%llu", name[i],
 					(unsigned long long)((t->at_ns[i] - t->at_ns[i - 1]) / 1000));
-	log_info("timing us:%s total=%llu cpuid=%llu check=%llu main_ns=%llu end_ns=%llu", line,
+	log_info("timing us:%s total=%llu cpuid=%llu setcpuid=%llu check=%llu main_ns=%llu end_ns=%llu", line,
 		 (unsigned long long)((t->at_ns[TIMING_GUEST] - t->at_ns[TIMING_MAIN]) / 1000),
 		 (unsigned long long)(t->part_ns[TIMING_CPUID] / 1000),
+		 (unsigned long long)(t->part_ns[TIMING_SET_CPUID] / 1000),
 		 (unsigned long long)(t->part_ns[TIMING_CHECK] / 1000), (unsigned long long)t->at_ns[TIMING_MAIN], (unsigned long long)t->at_ns[TIMING_GUEST]);
 }

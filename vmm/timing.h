@@ -9,8 +9,8 @@
 enum timing_mark { TIMING_MAIN, TIMING_KVM, TIMING_MEMORY, TIMING_VCPUS, TIMING_DEVICES, TIMING_TABLES, TIMING_LOAD,
 		   TIMING_GUEST, NR_TIMING_MARKS };
 
-/* What is part of several steps: working out the processors and telling KVM of them; looking for contradictions. */
-enum timing_part { TIMING_CPUID, TIMING_CHECK, NR_TIMING_PARTS };
+/* What is part of several steps: working out the processors; KVM_SET_CPUID2; looking for contradictions. */
+enum timing_part { TIMING_CPUID, TIMING_SET_CPUID, TIMING_CHECK, NR_TIMING_PARTS };
 
 struct timing {
 	uint64_t at_ns[NR_TIMING_MARKS]; /* CLOCK_MONOTONIC at the end of each step; 0: not reached */

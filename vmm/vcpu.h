@@ -61,7 +61,7 @@ struct vcpus {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;       /* wish or nr_parked changed */
 	unsigned int nr_parked;       /* guarded by lock */
-	uint64_t cpuid_ns;            /* how long vcpus_init() was busy with CPUID; constant */
+	uint64_t cpuid_ns, set_cpuid_ns; /* how long vcpus_init() made CPUID tables, and KVM took them; constant */
 };
 
 /*

@@ -50,7 +50,9 @@ void check_say(struct check *c, unsigned int cpu, uint32_t leaf, const char *fmt
 		s->last = cpu;
 		return;
 	}
-	if (c->nr_sentences == CHECK_SENTENCES) {
+	if (!c->sentence)
+		c->sentence = calloc(CHECK_SENTENCES, sizeof(*c->sentence));
+	if (!c->sentence || c->nr_sentences == CHECK_SENTENCES) {
 		c->unheard++;
 		return;
 	}
@@ -270,6 +272,7 @@ static void check_fini(struct check *c)
 	for (unsigned int k = 0; k < CHECK_CLASSES; k++)
 		for (unsigned int i = 0; i < CHECK_SHIFTS; i++)
 			free(c->size[k][i]);
+	free(c->sentence);
 	free(c->sorted);
 	free(c->seen);
 	free(c);

@@ -67,7 +67,7 @@ struct check {
 	bool failed;                                 /* out of memory */
 	bool amd;                                    /* vCPU 0's leaves are AMD's */
 	bool many;                                   /* some package has more than one processor */
-	struct check_sentence sentence[CHECK_SENTENCES];
+	struct check_sentence *sentence; /* owned; CHECK_SENTENCES, made for the first: usually there is none */
 	unsigned int nr_sentences, unheard;
 };
 

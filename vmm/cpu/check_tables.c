@@ -458,5 +458,7 @@ void check_tables(struct processors *p, const uint8_t *acpi, size_t acpi_len, co
 	}
 	free(x.cpu_of);
 	free(x.seen);
+	if (c)
+		free(c->sentence);
 	free(c);
 }
