@@ -211,7 +211,10 @@ static unsigned int instances_number(struct topology *t, unsigned int k, const s
 	uint16_t number[2][TOPO_MAX_CPUS];
 	unsigned int nr = 0;
 
-	memset(number, 0xff, sizeof(number));
+	/* No more than can be used: most machines are small, and start often. */
+	memset(number[0], 0xff, t->nr_units[kind->shared] * sizeof(number[0][0]));
+	if (of_layout >= 0)
+		memset(number[1], 0xff, sizeof(number[1]));
 	for (unsigned int i = 0; i < t->nr_cpus; i++) {
 		struct topo_cpu *c = &t->cpu[i];
 		int32_t group = of_layout < 0 ? LAYOUT_BY_LEVEL : l->cpu[i].group[of_layout];
