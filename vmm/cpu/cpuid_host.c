@@ -24,8 +24,8 @@ static void read_brand(struct cpuid_table *table)
 	for (uint32_t leaf = 0x80000002; leaf <= 0x80000004; leaf++) {
 		struct kvm_cpuid_entry2 *c = cpuid_find(table, leaf, 0);
 
-		if (c)
-			__get_cpuid(leaf, &c->eax, &c->ebx, &c->ecx, &c->edx);
+		if (c) /* KVM knows the leaf, so the processor has it; asking for the last leaf would cost as much again */
+			__cpuid(leaf, c->eax, c->ebx, c->ecx, c->edx);
 	}
 }
 
