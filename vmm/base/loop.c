@@ -48,29 +48,37 @@ static void loop_take_wake(struct loop *l)
 		l->on_wake(l->wake_ctx);
 }
 
-int loop_run(struct loop *l)
+int loop_run_once(struct loop *l, int wait_ms)
 {
 	struct epoll_event batch[LOOP_BATCH];
+	int n = epoll_wait(l->epoll_fd, batch, LOOP_BATCH, wait_ms);
 
+	if (n < 0)
+		return errno == EINTR ? 0 : -errno;
 	l->batch = batch;
-	while (!atomic_load(&l->stop)) {
-		int n = epoll_wait(l->epoll_fd, batch, LOOP_BATCH, -1);
+	l->batch_len = (unsigned int)n;
+	for (l->batch_next = 0; l->batch_next < l->batch_len;) {
+		struct epoll_event *ev = &batch[l->batch_next++];
+		struct loop_source *s = ev->data.ptr;
 
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		l->batch_len = n > 0 ? (unsigned int)n : 0;
-		for (l->batch_next = 0; l->batch_next < l->batch_len;) {
-			struct epoll_event *ev = &batch[l->batch_next++];
-			struct loop_source *s = ev->data.ptr;
-
-			if (!s)
-				loop_take_wake(l);
-			else if (ev->events)
-				s->ready(s->ctx, ev->events);
-		}
+		if (!s)
+			loop_take_wake(l);
+		else if (ev->events)
+			s->ready(s->ctx, ev->events);
 	}
 	l->batch = NULL;
 	l->batch_len = 0;
+	return n;
+}
+
+int loop_run(struct loop *l)
+{
+	int rc = 0;
+
+	while (!atomic_load(&l->stop) && rc >= 0)
+		rc = loop_run_once(l, -1);
+	if (rc < 0)
+		return rc;
 	atomic_store(&l->stop, false);
 	return 0;
 }

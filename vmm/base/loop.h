@@ -43,6 +43,12 @@ void loop_fini(struct loop *l);
 /* Serve until loop_stop(). Returns 0, or a negative errno if waiting itself fails. */
 MUST_CHECK int loop_run(struct loop *l);
 
+/*
+ * Serve what is ready now, or becomes ready within wait_ms (-1: as long as it takes), once; for threads that
+ * have something else to do between, and for tests. Returns how many events were served; or a negative errno.
+ */
+MUST_CHECK int loop_run_once(struct loop *l, int wait_ms);
+
 /* Make loop_run() return soon: the present one, or when none runs the next. Any thread, and signal handlers. */
 void loop_stop(struct loop *l);
 
