@@ -85,14 +85,20 @@ int iothread_start(struct iothread *t, struct err *e)
 	return 0;
 }
 
+void iothread_stop(struct iothread *t)
+{
+	if (!t->running)
+		return;
+	loop_stop(&t->loop);
+	pthread_join(t->thread, NULL);
+	t->running = false;
+}
+
 void iothread_fini(struct iothread *t)
 {
 	if (!t->loop.on_wake)
 		return;
-	if (t->running) {
-		loop_stop(&t->loop);
-		pthread_join(t->thread, NULL);
-	}
+	iothread_stop(t);
 	loop_fini(&t->loop);
 	pthread_cond_destroy(&t->idle);
 	pthread_mutex_destroy(&t->lock);

@@ -35,6 +35,9 @@ void iothread_fini(struct iothread *t);
 /* Start the thread; nothing when it runs already. All signals are blocked in it. Returns 0 or a negative errno. */
 MUST_CHECK int iothread_start(struct iothread *t, struct err *e);
 
+/* End the thread and join it; the loop and its sources stay, and calls run in the caller again. */
+void iothread_stop(struct iothread *t);
+
 /*
  * Run fn(ctx) on the thread, between two of its callbacks, and wait until it has returned. On the thread
  * itself, or when no thread runs: in the caller. fn must not wait for anything that the caller holds.

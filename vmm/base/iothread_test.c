@@ -103,6 +103,21 @@ START_TEST(calls_of_many_threads_all_run_once)
 }
 END_TEST
 
+START_TEST(call_after_stop_runs_in_the_caller_and_start_begins_again)
+{
+	unsigned int one = 1;
+
+	ck_assert_int_eq(iothread_start(&t, &e), 0);
+	iothread_stop(&t);
+	iothread_call(&t, note, &one);
+	ck_assert(pthread_equal(ran_on, pthread_self()));
+	ck_assert_int_eq(iothread_start(&t, &e), 0);
+	iothread_call(&t, note, &one);
+	ck_assert_str_eq(thread_name, "unit-io");
+	ck_assert_uint_eq(sum, 2);
+}
+END_TEST
+
 static atomic_uint served;
 
 static void ready(void *ctx, uint32_t events)
@@ -174,6 +189,7 @@ int main(void)
 	tcase_add_test(c, call_runs_on_the_named_thread_with_signals_blocked);
 	tcase_add_test(c, call_on_the_thread_itself_does_not_wait_for_itself);
 	tcase_add_test(c, calls_of_many_threads_all_run_once);
+	tcase_add_test(c, call_after_stop_runs_in_the_caller_and_start_begins_again);
 	tcase_add_test(c, events_are_served_between_calls);
 	tcase_add_test(c, fini_of_an_empty_struct_does_nothing);
 	tcase_add_test(c, run_once_without_events_returns_none);

@@ -34,10 +34,10 @@ int opt_parse_uint(const char *text, uint64_t min, uint64_t max, uint64_t *out)
 	return 0;
 }
 
-int opt_parse_size(const char *text, uint64_t min, uint64_t max, uint64_t *out)
+/* shift: what a number without a suffix counts, as a power of two. */
+static int parse_scaled(const char *text, unsigned int shift, uint64_t min, uint64_t max, uint64_t *out)
 {
 	static const char suffixes[] = "KMGT";
-	unsigned int shift = 20;
 	const char *end, *suffix;
 	uint64_t v;
 
@@ -63,6 +63,16 @@ int opt_parse_size(const char *text, uint64_t min, uint64_t max, uint64_t *out)
 		return -ERANGE;
 	*out = v;
 	return 0;
+}
+
+int opt_parse_size(const char *text, uint64_t min, uint64_t max, uint64_t *out)
+{
+	return parse_scaled(text, 20, min, max, out);
+}
+
+int opt_parse_bytes(const char *text, uint64_t min, uint64_t max, uint64_t *out)
+{
+	return parse_scaled(text, 0, min, max, out);
 }
 
 const char *opt_size_text(uint64_t bytes, char *buf, size_t len)
@@ -94,6 +104,10 @@ static void key_accepts(const struct opt_key *k, char *buf, size_t len)
 		snprintf(buf, len, "a size from %s to %s, e.g. 512M or 2G", opt_size_text(k->min, lo, sizeof(lo)),
 			 opt_size_text(k->max, hi, sizeof(hi)));
 		break;
+	case OPT_BYTES:
+		snprintf(buf, len, "a number of bytes from %llu to %s, e.g. 10M", (unsigned long long)k->min,
+			 opt_size_text(k->max, hi, sizeof(hi)));
+		break;
 	case OPT_BOOL:
 		snprintf(buf, len, "on or off");
 		break;
@@ -104,6 +118,7 @@ static void key_accepts(const struct opt_key *k, char *buf, size_t len)
 			at += (size_t)snprintf(buf + at, len - at, "%s %s", i ? "," : "", k->choices[i]);
 		break;
 	case OPT_STRING:
+	case OPT_STRINGS:
 		snprintf(buf, len, "%s", k->value);
 		break;
 	}
@@ -117,6 +132,18 @@ static int refuse_value(const char *option, const struct opt_key *k, const char 
 	if (k->positional)
 		return err_usage(e, *text ? "%s %s: expected %s" : "%s '%s': expected %s", option, text, accepts);
 	return err_usage(e, "%s: %s=%s: expected %s", option, k->name, text, accepts);
+}
+
+static int store_one_more(const char *option, const struct opt_key *k, const char *text, struct opt_strings *s,
+			  struct err *e)
+{
+	if (s->nr == OPT_MAX_STRINGS)
+		return err_usage(e, "%s: %s can be given %d times at most", option, k->name, OPT_MAX_STRINGS);
+	s->text[s->nr] = strdup(text);
+	if (!s->text[s->nr])
+		return err_set(e, -ENOMEM, "out of memory");
+	s->nr++;
+	return 0;
 }
 
 /* Store one value; text is NULL when only the key was written. */
@@ -138,6 +165,11 @@ static int store(const char *option, const struct opt_key *k, const char *text, 
 			return refuse_value(option, k, text, e);
 		*(uint64_t *)target = v;
 		return 0;
+	case OPT_BYTES:
+		if (opt_parse_bytes(text, k->min, k->max, &v) < 0)
+			return refuse_value(option, k, text, e);
+		*(uint64_t *)target = v;
+		return 0;
 	case OPT_BOOL:
 		if (text && strcmp(text, "on") != 0 && strcmp(text, "off") != 0)
 			return refuse_value(option, k, text, e);
@@ -156,6 +188,10 @@ static int store(const char *option, const struct opt_key *k, const char *text, 
 		free(*(char **)target);
 		*(char **)target = strdup(text);
 		return *(char **)target ? 0 : err_set(e, -ENOMEM, "out of memory");
+	case OPT_STRINGS:
+		if (!*text)
+			return refuse_value(option, k, text, e);
+		return store_one_more(option, k, text, target, e);
 	}
 	return -EINVAL;
 }
@@ -209,26 +245,41 @@ static const char *next_item(const char *at, char *item, bool *more)
 	return at;
 }
 
+/* Is the text before '=' in item the name or alias of k? */
+static bool key_named(const struct opt_key *k, const char *item)
+{
+	size_t len = strcspn(item, "=");
+
+	return item[len] && ((strlen(k->name) == len && !strncmp(item, k->name, len)) ||
+			     (k->alias && strlen(k->alias) == len && !strncmp(item, k->alias, len)));
+}
+
+/* Does item begin with a key other than the positional one? */
+static bool begins_with_key(const char *item, const struct opt_key *keys)
+{
+	for (const struct opt_key *k = keys + 1; k->name; k++)
+		if (key_named(k, item))
+			return true;
+	return false;
+}
+
 static int parse_item(const char *option, char *item, bool first, const struct opt_key *keys, uint64_t *seen,
 		      void *base, struct err *e)
 {
 	const struct opt_key *k;
 	char *value;
 
-	if (first && keys->positional) {
-		size_t len = strlen(keys->name);
-
-		/* The key may be written out, too: cpus=4. */
-		if (!strncmp(item, keys->name, len) && item[len] == '=')
-			item += len + 1;
+	/* `--cpus sockets=2`: the positional value may be left out when a known key begins the list. */
+	if (first && keys->positional && !begins_with_key(item, keys)) {
+		if (key_named(keys, item)) /* the key may be written out, too: cpus=4 */
+			item = strchr(item, '=') + 1;
 		k = keys;
 		value = item;
 		if (store(option, k, value, base, e) == 0) {
 			*seen |= 1;
 			return 0;
 		}
-		/* `--cpus sockets=2`: the positional value may be left out when a known key begins the list. */
-		if (!strchr(item, '='))
+		if (!strchr(item, '=')) /* otherwise it is a key that nobody knows */
 			return -EINVAL;
 	}
 	value = strchr(item, '=');
@@ -238,7 +289,7 @@ static int parse_item(const char *option, char *item, bool first, const struct o
 		;
 	if (!k->name)
 		return refuse_key(option, keys, item, e);
-	if (*seen & 1ull << (k - keys))
+	if (*seen & 1ull << (k - keys) && k->kind != OPT_STRINGS)
 		return err_usage(e, "%s: %s is there twice", option, k->name);
 	*seen |= 1ull << (k - keys);
 	return store(option, k, value, base, e);
@@ -277,6 +328,11 @@ void opt_free(const struct opt_key *keys, void *base)
 
 			free(*target);
 			*target = NULL;
+		} else if (k->kind == OPT_STRINGS) {
+			struct opt_strings *s = (struct opt_strings *)((char *)base + k->offset);
+
+			while (s->nr)
+				free(s->text[--s->nr]);
 		}
 }
 
@@ -334,7 +390,10 @@ int opt_parse_args(const struct opt *opts, int argc, char *const *argv, void *co
 			*(bool *)((char *)target + o->flag) = true;
 			continue;
 		}
-		if (!value && !o->optional) {
+		/* There are no operands, so a word without a dash can only be the argument of the option before it. */
+		if (!value && o->optional && i + 1 < argc && argv[i + 1][0] != '-') {
+			value = argv[++i];
+		} else if (!value && !o->optional) {
 			if (i + 1 == argc)
 				return err_usage(e, "--%s needs a value: --%s %s", o->name, o->name, o->arg);
 			value = argv[++i];

@@ -11,9 +11,18 @@
 enum opt_kind {
 	OPT_UINT,    /* unsigned int; min to max */
 	OPT_SIZE,    /* uint64_t bytes; suffixes K M G T; a bare number counts MiB; min to max */
+	OPT_BYTES,   /* as OPT_SIZE, but a bare number counts bytes: rates, not memory */
 	OPT_BOOL,    /* bool; on or off, and the bare key means on */
 	OPT_CHOICE,  /* int: the index in choices[] */
 	OPT_STRING,  /* char *; owned by the target, freed with opt_free() */
+	OPT_STRINGS, /* struct opt_strings; the key may be given several times */
+};
+
+enum { OPT_MAX_STRINGS = 32 };
+
+struct opt_strings {
+	char *text[OPT_MAX_STRINGS]; /* owned by the target, freed with opt_free() */
+	unsigned int nr;
 };
 
 /* One key of a list. The first key of a table may be positional: `--cpus 4` is `--cpus cpus=4`. */
@@ -39,7 +48,7 @@ struct opt {
 	const struct opt_key *keys;    /* for help, may be NULL */
 	size_t flag;                   /* of a flag: the bool's offset inside config; of a group: its config's */
 	const struct opt *group;       /* not an option, but another table, whose options come here */
-	bool optional;                 /* the argument may be missing (parse gets NULL), and follows '=' only */
+	bool optional;                 /* the argument may be missing: parse gets NULL */
 };
 
 /*
@@ -61,9 +70,10 @@ void opt_free(const struct opt_key *keys, void *base);
  */
 MUST_CHECK int opt_parse_args(const struct opt *opts, int argc, char *const *argv, void *config, struct err *e);
 
-/* Parse one number or size on its own, by the rules of OPT_UINT and OPT_SIZE. */
+/* Parse one number or size on its own, by the rules of OPT_UINT, OPT_SIZE and OPT_BYTES. */
 MUST_CHECK int opt_parse_uint(const char *text, uint64_t min, uint64_t max, uint64_t *out);
 MUST_CHECK int opt_parse_size(const char *text, uint64_t min, uint64_t max, uint64_t *out);
+MUST_CHECK int opt_parse_bytes(const char *text, uint64_t min, uint64_t max, uint64_t *out);
 
 /* "512M" for 512 MiB; buf at least 24 bytes. Returns buf. */
 const char *opt_size_text(uint64_t bytes, char *buf, size_t len);

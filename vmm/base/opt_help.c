@@ -38,7 +38,7 @@ void opt_print_help(const struct opt *opts)
 		}
 		printf("  --%s", o->name);
 		if (o->optional)
-			printf("[=%s]", o->arg);
+			printf(" [%s]", o->arg);
 		else if (o->arg)
 			printf(" %s", o->arg);
 		if (o->alias)
@@ -78,7 +78,7 @@ void opt_print_mdoc(const struct opt *opts)
 			continue; /* the page lists it once, for all commands */
 		printf(".It Fl \\-%s", o->name);
 		if (o->arg) {
-			printf(o->optional ? " Ns Op = Ns Ar " : " Ar ");
+			printf(o->optional ? " Op Ar " : " Ar ");
 			print_escaped(o->arg);
 		}
 		if (o->alias)

@@ -13,6 +13,8 @@ struct target {
 	bool on;
 	int mode;
 	char *path;
+	uint64_t rate;
+	struct opt_strings words;
 	bool flag;
 	unsigned int calls;
 	char last[64];
@@ -29,6 +31,9 @@ static const struct opt_key keys[] = {
 	{ .name = "cache", .value = "MODE", .help = "how to cache", .kind = OPT_CHOICE, .choices = modes,
 	  .offset = offsetof(struct target, mode) },
 	{ .name = "path", .value = "FILE", .help = "where", .kind = OPT_STRING, .offset = offsetof(struct target, path) },
+	{ .name = "rate", .value = "BYTES", .help = "how fast", .kind = OPT_BYTES, .offset = offsetof(struct target, rate),
+	  .max = 1 << 30 },
+	{ .name = "word", .value = "TEXT", .help = "one more", .kind = OPT_STRINGS, .offset = offsetof(struct target, words) },
 	{ 0 },
 };
 
@@ -287,6 +292,39 @@ START_TEST(list_with_no_other_key_says_unexpected)
 }
 END_TEST
 
+START_TEST(rate_without_suffix_counts_bytes)
+{
+	ck_assert_int_eq(parse_list("1,rate=1500"), 0);
+	ck_assert_uint_eq(t.rate, 1500);
+	ck_assert_int_eq(parse_list("1,rate=3M"), 0);
+	ck_assert_uint_eq(t.rate, 3 * MIB);
+	ck_assert_int_eq(parse_list("1,rate=2G"), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(e.text, "rate=2G: expected a number of bytes from 0 to 1G, e.g. 10M"));
+}
+END_TEST
+
+START_TEST(repeated_strings_are_kept_in_their_order)
+{
+	ck_assert_int_eq(parse_list("1,word=a,rate=1,word=b,,c"), 0);
+	ck_assert_uint_eq(t.words.nr, 2);
+	ck_assert_str_eq(t.words.text[0], "a");
+	ck_assert_str_eq(t.words.text[1], "b,c");
+	ck_assert_int_eq(parse_list("1,word="), -EINVAL);
+}
+END_TEST
+
+START_TEST(strings_beyond_the_limit_are_refused)
+{
+	char list[8 * (OPT_MAX_STRINGS + 2)] = "1";
+
+	for (unsigned int i = 0; i <= OPT_MAX_STRINGS; i++)
+		strcat(list, ",word=x");
+	ck_assert_int_eq(parse_list(list), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(e.text, "word can be given 32 times at most"));
+	ck_assert_uint_eq(t.words.nr, OPT_MAX_STRINGS);
+}
+END_TEST
+
 /* ---- command lines ---- */
 
 static int parse_thing(void *config, const char *arg, struct err *err)
@@ -341,6 +379,7 @@ static const struct {
 	{ ARGS("-f", "--flag", "--thing", "x",), "x", 1, true },
 	{ ARGS("--maybe",), "(none)", 1, false },
 	{ ARGS("--maybe=x",), "x", 1, false },
+	{ ARGS("--maybe", "x",), "x", 1, false }, /* there are no operands that it could be instead */
 	{ ARGS("--maybe", "--flag",), "(none)", 1, true },
 	{ ARGS("--flag", "--",), "", 0, true },
 };
@@ -375,7 +414,7 @@ static const struct {
 	{ ARGS("--flag=",), "--flag takes no value" },
 	{ ARGS("--thing",), "--thing needs a value: --thing TEXT" },
 	{ ARGS("-t",), "--thing needs a value: --thing TEXT" },
-	{ ARGS("--maybe", "x",), "'x' is no option" },
+	{ ARGS("--maybe", "x", "y",), "'y' is no option" },
 	{ ARGS("--thing", "bad", "--flag",), "--thing bad: expected better" },
 };
 
@@ -413,7 +452,7 @@ START_TEST(help_lists_options_aliases_and_keys)
 	const char *text = printed(opt_print_help);
 
 	ck_assert_ptr_nonnull(strstr(text, "  --thing TEXT   (also -t)\n        A thing, with"));
-	ck_assert_ptr_nonnull(strstr(text, "  --maybe[=TEXT]\n        Maybe -one\\two.\n"));
+	ck_assert_ptr_nonnull(strstr(text, "  --maybe [TEXT]\n        Maybe -one\\two.\n"));
 	ck_assert_ptr_nonnull(strstr(text, "  --flag   (also -f)\n"));
 	ck_assert_ptr_nonnull(strstr(text, "        size=SIZE        how big\n"));
 	ck_assert_ptr_null(strstr(text, "count=N")); /* the positional key is in the option's own line */
@@ -432,7 +471,7 @@ START_TEST(man_source_escapes_what_mdoc_would_eat)
 	const char *text = printed(opt_print_mdoc);
 
 	ck_assert_ptr_nonnull(strstr(text, ".It Fl \\-thing Ar TEXT , Fl t\n"));
-	ck_assert_ptr_nonnull(strstr(text, ".It Fl \\-maybe Ns Op = Ns Ar TEXT\nMaybe \\-one\\etwo.\n"));
+	ck_assert_ptr_nonnull(strstr(text, ".It Fl \\-maybe Op Ar TEXT\nMaybe \\-one\\etwo.\n"));
 	ck_assert_ptr_nonnull(strstr(text, "\n\\&'Quoted'.\n"));
 	ck_assert_ptr_nonnull(strstr(text, ".Cm cache Ns = Ns Ar MODE :\nhow to cache\n"));
 }
@@ -462,6 +501,9 @@ int main(void)
 	tcase_add_test(c, string_stored_again_by_another_list_is_not_leaked);
 	tcase_add_loop_test(c, wrong_list_is_refused_with_what_would_do, 0, ARRAY_SIZE(bad_list));
 	tcase_add_test(c, list_with_no_other_key_says_unexpected);
+	tcase_add_test(c, rate_without_suffix_counts_bytes);
+	tcase_add_test(c, repeated_strings_are_kept_in_their_order);
+	tcase_add_test(c, strings_beyond_the_limit_are_refused);
 	tcase_add_loop_test(c, command_line_is_understood, 0, ARRAY_SIZE(good_args));
 	tcase_add_loop_test(c, wrong_command_line_is_refused_with_a_sentence, 0, ARRAY_SIZE(bad_args));
 	tcase_add_test(c, help_lists_options_aliases_and_keys);
