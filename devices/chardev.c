@@ -29,6 +29,20 @@ void chardev_attach(struct chardev *c, const struct chardev_user *user)
 	c->user = *user;
 }
 
+void chardev_set_open(struct chardev *c, bool open)
+{
+	if (c->is_open == open)
+		return;
+	c->is_open = open;
+	if (c->user.opened)
+		c->user.opened(c->user.ctx, open);
+}
+
+bool chardev_is_open(const struct chardev *c)
+{
+	return c->is_open;
+}
+
 /* ---- output ---- */
 
 static void arm_locked(struct chardev *c, uint64_t delay_ns)
@@ -89,6 +103,15 @@ bool chardev_has_room(struct chardev *c)
 		c->was_full = true;
 	pthread_mutex_unlock(&c->lock);
 	return room;
+}
+
+void chardev_drop_output(struct chardev *c)
+{
+	pthread_mutex_lock(&c->lock);
+	c->out_head = c->out_len = 0;
+	if (c->was_full)
+		arm_locked(c, 0); /* tells of the room */
+	pthread_mutex_unlock(&c->lock);
 }
 
 /* write(2), without waiting. A piece is at most PIPE_BUF, which fits where poll() says that something does. */
@@ -215,6 +238,8 @@ static void flush(struct chardev *c)
 	c->flush_armed = false;
 	c->keep_newest = !there;
 	pthread_mutex_unlock(&c->lock);
+	if (c->kind == CHARDEV_PTY)
+		chardev_set_open(c, there);
 	if (!there) {
 		pthread_mutex_lock(&c->lock);
 		if (c->kind == CHARDEV_PTY)

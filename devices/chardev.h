@@ -38,6 +38,7 @@ struct chardev {
 	bool out_waits;               /* loop thread: EPOLLOUT is awaited */
 	bool in_polled;               /* loop thread: input that epoll cannot wait for (a file) */
 	bool in_paused;               /* loop thread: epoll does not look at in_fd */
+	bool is_open;                 /* loop thread: somebody is connected, and the user knows */
 	bool escaped;                 /* loop thread: Ctrl-a came last */
 	bool warned;                  /* loop thread: the present trouble was told */
 	struct loop_source in_source, out_source, listen_source;

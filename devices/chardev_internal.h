@@ -13,6 +13,9 @@ void chardev_close(struct chardev *c);
 /* The socket's client is gone: listen again. */
 void chardev_hang_up(struct chardev *c);
 
+/* Somebody is connected or not; tells the user when that is news. */
+void chardev_set_open(struct chardev *c, bool open);
+
 /* Stop reading because the buffer is full; chardev_read() makes the loop resume. */
 void chardev_pause_input(struct chardev *c);
 void chardev_resume_input(struct chardev *c);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -189,6 +190,7 @@ static void client_arrives(void *ctx, uint32_t events)
 	c->out_fd = fd;
 	c->out_socket = true;
 	c->out_source.fd = fd;
+	chardev_set_open(c, true);
 	chardev_resume_input(c);
 	arm(c, 0);
 }
@@ -211,6 +213,8 @@ void chardev_hang_up(struct chardev *c)
 	pthread_mutex_unlock(&c->lock);
 	if (loop_add(c->loop, &c->listen_source, EPOLLIN) < 0)
 		log_warn("%s: %s takes no more connections", c->label, c->path);
+	arm(c, 0); /* tells of the room there is now that old output gives way */
+	chardev_set_open(c, false);
 }
 
 /* A socket file that nobody listens at is a leftover. Returns 0 when it is gone, or -EADDRINUSE. */
@@ -280,7 +284,19 @@ int chardev_open(struct chardev *c, struct err *e)
 		break;
 	}
 	c->out_source.fd = c->out_fd;
+	c->is_open = c->kind == CHARDEV_STDIO || c->kind == CHARDEV_FILE;
 	return rc;
+}
+
+bool chardev_get_size(const struct chardev *c, uint16_t *cols, uint16_t *rows)
+{
+	struct winsize size;
+
+	if (c->kind != CHARDEV_STDIO || ioctl(c->out_fd, TIOCGWINSZ, &size) < 0 || !size.ws_col || !size.ws_row)
+		return false;
+	*cols = size.ws_col;
+	*rows = size.ws_row;
+	return true;
 }
 
 void chardev_close(struct chardev *c)

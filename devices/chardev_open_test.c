@@ -354,8 +354,128 @@ START_TEST(ctrl_a_in_a_socket_is_the_guests)
 }
 END_TEST
 
+/* ---- is somebody there? ---- */
+
+START_TEST(socket_tells_when_a_client_comes_and_goes)
+{
+	int fd;
+
+	ck_assert_int_eq(begin(CHARDEV_UNIX, path), 0);
+	ck_assert(!chardev_is_open(&c));
+	fd = client();
+	run_ms(10);
+	ck_assert_uint_eq(opens, 1);
+	ck_assert(chardev_is_open(&c));
+	close(fd);
+	run_ms(10);
+	ck_assert_uint_eq(closes, 1);
+	ck_assert(!chardev_is_open(&c));
+	close(client()); /* came, and is gone before anybody looks */
+	run_ms(10);
+	ck_assert_uint_eq(opens, 2);
+	ck_assert_uint_eq(closes, 2);
+}
+END_TEST
+
+START_TEST(pty_tells_when_somebody_opens_and_closes_it)
+{
+	int fd;
+
+	ck_assert_int_eq(begin(CHARDEV_PTY, NULL), 0);
+	run_ms(20);
+	ck_assert_uint_eq(opens, 0);
+	fd = open_pty();
+	run_ms(300);
+	ck_assert_uint_eq(opens, 1);
+	close(fd);
+	run_ms(300);
+	ck_assert_uint_eq(closes, 1);
+}
+END_TEST
+
+START_TEST(files_and_standard_output_are_always_open)
+{
+	ck_assert_int_eq(begin(CHARDEV_FILE, path), 0);
+	ck_assert(chardev_is_open(&c));
+	chardev_fini(&c);
+	begin_stdio();
+	ck_assert(chardev_is_open(&c));
+	close(far_out);
+	put("x");
+	run_ms(20);
+	ck_assert(chardev_is_open(&c));
+	ck_assert_uint_eq(opens + closes, 0);
+}
+END_TEST
+
+START_TEST(output_that_was_dropped_reaches_no_later_client)
+{
+	int fd;
+
+	ck_assert_int_eq(begin(CHARDEV_UNIX, path), 0);
+	put("not for you");
+	chardev_drop_output(&c);
+	put("for you");
+	fd = client();
+	run_ms(20);
+	ck_assert_str_eq(got(fd), "for you");
+	close(fd);
+}
+END_TEST
+
+START_TEST(dropping_a_full_buffer_makes_room_and_says_so)
+{
+	begin_stdio();
+	fill(0, A_MEBIBYTE);
+	ck_assert_uint_eq(put("x"), 0);
+	chardev_drop_output(&c);
+	run_ms(5);
+	ck_assert_uint_eq(rooms, 1);
+	ck_assert_uint_eq(put("x"), 1);
+}
+END_TEST
+
+START_TEST(only_a_terminal_has_a_size)
+{
+	uint16_t cols, rows;
+
+	begin_stdio();
+	ck_assert(!chardev_get_size(&c, &cols, &rows));
+}
+END_TEST
+
+/* With a full buffer holding the guest up. Nobody writes then, so nobody else would tell. */
+START_TEST(hang_up_noticed_by_reading_frees_the_guest)
+{
+	size_t at = 0;
+	int fd;
+
+	ck_assert_int_eq(begin(CHARDEV_UNIX, path), 0);
+	fd = client();
+	run_ms(10);
+	for (int i = 0; i < 10; i++) {
+		at = fill(at, 8 * A_MEBIBYTE);
+		run_ms(5);
+	}
+	ck_assert(!chardev_has_room(&c));
+	rooms = 0;
+	shutdown(fd, SHUT_WR);
+	run_ms(20);
+	ck_assert_uint_eq(closes, 1);
+	ck_assert_uint_ge(rooms, 1);
+	close(fd);
+}
+END_TEST
+
 static void add_tests(TCase *t)
 {
+	tcase_add_test(t, socket_tells_when_a_client_comes_and_goes);
+	tcase_add_test(t, pty_tells_when_somebody_opens_and_closes_it);
+	tcase_add_test(t, files_and_standard_output_are_always_open);
+	tcase_add_test(t, output_that_was_dropped_reaches_no_later_client);
+	tcase_add_test(t, dropping_a_full_buffer_makes_room_and_says_so);
+	tcase_add_test(t, only_a_terminal_has_a_size);
+	tcase_add_test(t, hang_up_noticed_by_reading_frees_the_guest);
 	tcase_add_test(t, file_gets_the_output_and_is_emptied_first);
 	tcase_add_test(t, file_in_use_is_refused_and_not_emptied);
 	tcase_add_test(t, file_that_cannot_be_made_is_refused_with_its_name);

@@ -27,7 +27,7 @@ static struct err e;
 static char dir[] = "/tmp/chardev_test.XXXXXX";
 static char path[64];
 
-static unsigned int inputs, rooms, breaks, quits;
+static unsigned int inputs, rooms, breaks, quits, opens, closes;
 static int far_in, far_out; /* the other ends of standard input and output */
 static int said_fd;         /* what goes to standard error */
 
@@ -49,13 +49,23 @@ static inline void on_break(void *ctx)
 	breaks++;
 }
 
+static inline void on_opened(void *ctx, bool open)
+{
+	ck_assert_ptr_eq(ctx, &c);
+	ck_assert_int_eq(chardev_is_open(&c), open);
+	opens += open;
+	closes += !open;
+}
+
 static inline void on_quit(void *ctx)
 {
 	ck_assert_ptr_eq(ctx, &c);
 	quits++;
 }
 
-static const struct chardev_user user = { .ctx = &c, .input = on_input, .room = on_room, .brk = on_break };
+static const struct chardev_user user = {
+	.ctx = &c, .input = on_input, .room = on_room, .brk = on_break, .opened = on_opened,
+};
 static const struct chardev_escape escape = { .ctx = &c, .quit = on_quit };
 
 static inline void setup(void)

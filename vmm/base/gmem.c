@@ -2,6 +2,7 @@
 #include "vmm/base/gmem.h"
 
 #include <errno.h>
+#include <sys/mman.h>
 
 int gmem_add(struct gmem *m, uint64_t gpa, uint64_t len, void *hva, struct err *e)
 {
@@ -21,7 +22,7 @@ int gmem_add(struct gmem *m, uint64_t gpa, uint64_t len, void *hva, struct err *
 			       (unsigned long long)gpa);
 
 	memmove(&m->range[i + 1], &m->range[i], (m->nr_ranges - i) * sizeof(m->range[0]));
-	m->range[i] = (struct gmem_range){ .gpa = gpa, .len = len, .hva = hva };
+	m->range[i] = (struct gmem_range){ .gpa = gpa, .len = len, .hva = hva, .page_bytes = 4096 };
 	m->nr_ranges++;
 	return 0;
 }
@@ -109,4 +110,55 @@ int gmem_zero(const struct gmem *m, uint64_t gpa, size_t len)
 		len -= part;
 	}
 	return 0;
+}
+
+/*
+ * Give back the whole pages of the backing in [off, off + len) of one range. What counts is where they lie in the
+ * host: madvise(2) wants its addresses aligned, and so does a hole in a file. A shared mapping keeps its pages
+ * through MADV_DONTNEED, as the file has them; MADV_REMOVE takes them out of the file (shmem, hugetlbfs).
+ */
+static int64_t gmem_discard_in(const struct gmem_range *r, uint64_t off, uint64_t len)
+{
+	uintptr_t at = (uintptr_t)align_up((uintptr_t)r->hva + off, r->page_bytes);
+	uintptr_t end = (uintptr_t)align_down((uintptr_t)r->hva + off + len, r->page_bytes);
+
+	if (at >= end)
+		return 0;
+	if (madvise((void *)at, end - at, r->shared ? MADV_REMOVE : MADV_DONTNEED) < 0)
+		return -errno;
+	return (int64_t)(end - at);
+}
+
+int64_t gmem_discard(const struct gmem *m, uint64_t gpa, uint64_t len)
+{
+	int64_t total = 0;
+
+	if (!gmem_span_ok(m, gpa, len))
+		return -EFAULT;
+	while (len) {
+		const struct gmem_range *r = gmem_find(m, gpa);
+		uint64_t part = MIN(len, r->len - (gpa - r->gpa));
+		int64_t n = gmem_discard_in(r, gpa - r->gpa, part);
+
+		if (n < 0)
+			return n;
+		total += n;
+		gpa += part;
+		len -= part;
+	}
+	return total;
+}
+
+int64_t gmem_discard_host(const struct gmem *m, const void *hva, uint64_t len)
+{
+	uintptr_t at = (uintptr_t)hva;
+
+	for (unsigned int i = 0; i < m->nr_ranges; i++) {
+		const struct gmem_range *r = &m->range[i];
+		uintptr_t base = (uintptr_t)r->hva;
+
+		if (at >= base && range_ok(at - base, len, r->len))
+			return gmem_discard_in(r, at - base, len);
+	}
+	return -EFAULT;
 }

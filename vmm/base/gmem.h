@@ -15,6 +15,9 @@ struct gmem_range {
 	uint64_t gpa;  /* page aligned */
 	uint64_t len;  /* page aligned, not 0 */
 	uint8_t *hva;  /* borrowed: the mapping belongs to who added it */
+	uint64_t page_bytes; /* what the host can take back at once: 4 KiB (as gmem_add() says), or the size of a
+				hugetlb page */
+	bool shared;   /* a file (memfd, hugetlbfs, shmem) is mapped, and giving back punches a hole in it */
 };
 
 struct gmem {
@@ -45,5 +48,16 @@ MUST_CHECK int gmem_write(const struct gmem *m, uint64_t gpa, const void *buf, s
 
 /* As gmem_write(), with len zero bytes. */
 MUST_CHECK int gmem_zero(const struct gmem *m, uint64_t gpa, size_t len);
+
+/*
+ * Give the memory of [gpa, gpa + len) back to the host: it reads as zeros afterwards and costs nothing until
+ * it is touched. Only whole pages of the backing are given back; what is left at either end stays as it is.
+ * Returns how many bytes were given back (0 when no whole page lies inside); -EFAULT if a byte is not RAM; the
+ * negative errno of madvise(2). May take long. Any thread; no lock.
+ */
+int64_t gmem_discard(const struct gmem *m, uint64_t gpa, uint64_t len);
+
+/* As gmem_discard(), for host addresses inside one range, such as the segments of a chain. */
+int64_t gmem_discard_host(const struct gmem *m, const void *hva, uint64_t len);
 
 #endif

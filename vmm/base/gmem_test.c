@@ -2,6 +2,8 @@
 #include <check.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "vmm/base/gmem.h"
 
@@ -177,6 +179,122 @@ START_TEST(empty_memory_has_no_ram)
 }
 END_TEST
 
+/* ---- giving back ---- */
+
+enum { PAGES = 16 };
+
+static uint8_t *pages; /* PAGES of them, at LOW */
+
+static void map_pages(bool shared)
+{
+	int fd = shared ? memfd_create("gmem_test", MFD_CLOEXEC) : -1;
+
+	ck_assert(!shared || ftruncate(fd, PAGES * PAGE) == 0);
+	pages = mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE, shared ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS, fd,
+		     0);
+	ck_assert_ptr_ne(pages, MAP_FAILED);
+	memset(pages, 0x55, PAGES * PAGE);
+	m = (struct gmem){ 0 };
+	ck_assert_int_eq(gmem_add(&m, LOW, 10 * PAGE, pages, &e), 0);
+	ck_assert_int_eq(gmem_add(&m, LOW + 10 * PAGE, (PAGES - 10) * PAGE, pages + 10 * PAGE, &e), 0);
+	m.range[0].shared = m.range[1].shared = shared;
+}
+
+/* How many of the pages read as zeros; every other one must be as it was. */
+static unsigned int zero_pages(void)
+{
+	unsigned int zero = 0;
+
+	for (unsigned int i = 0; i < PAGES; i++) {
+		uint8_t first = pages[i * PAGE];
+
+		ck_assert(first == 0 || first == 0x55);
+		for (unsigned int b = 0; b < PAGE; b++)
+			ck_assert_uint_eq(pages[i * PAGE + b], first);
+		zero += !first;
+	}
+	return zero;
+}
+
+static unsigned int resident_pages(void)
+{
+	unsigned char in[PAGES];
+	unsigned int nr = 0;
+
+	ck_assert_int_eq(mincore(pages, PAGES * PAGE, in), 0);
+	for (unsigned int i = 0; i < PAGES; i++)
+		nr += in[i] & 1;
+	return nr;
+}
+
+/* _i: is a file mapped? */
+START_TEST(discarded_pages_are_gone_and_read_as_zeros)
+{
+	map_pages(_i);
+	ck_assert_int_eq(gmem_discard(&m, LOW + 3 * PAGE, 4 * PAGE), 4 * PAGE);
+	ck_assert_uint_eq(resident_pages(), PAGES - 4);
+	ck_assert_uint_eq(zero_pages(), 4);
+	ck_assert_uint_eq(pages[3 * PAGE], 0);
+	ck_assert_uint_eq(pages[6 * PAGE], 0);
+}
+END_TEST
+
+START_TEST(discard_across_touching_ranges_takes_both)
+{
+	map_pages(_i);
+	ck_assert_int_eq(gmem_discard(&m, LOW + 8 * PAGE, 4 * PAGE), 4 * PAGE);
+	ck_assert_uint_eq(zero_pages(), 4);
+}
+END_TEST
+
+START_TEST(discard_leaves_parts_of_pages_alone)
+{
+	map_pages(_i);
+	ck_assert_int_eq(gmem_discard(&m, LOW + 1, 2 * PAGE - 2), 0);
+	ck_assert_int_eq(gmem_discard(&m, LOW + PAGE - 1, PAGE + 1), PAGE);
+	ck_assert_int_eq(gmem_discard(&m, LOW + PAGE, 0), 0);
+	ck_assert_uint_eq(zero_pages(), 1);
+}
+END_TEST
+
+START_TEST(discard_takes_whole_pages_of_the_backing_only)
+{
+	uint64_t gpa, skip;
+
+	map_pages(_i);
+	m.range[0].page_bytes = 4 * PAGE;
+	skip = align_up((uintptr_t)pages, 4 * PAGE) - (uintptr_t)pages;
+	gpa = LOW + skip;
+	ck_assert_int_eq(gmem_discard(&m, gpa, 4 * PAGE - 1), 0);
+	ck_assert_int_eq(gmem_discard(&m, gpa + PAGE, 4 * PAGE), 0);
+	ck_assert_int_eq(gmem_discard(&m, gpa, 6 * PAGE), 4 * PAGE);
+	ck_assert_uint_eq(zero_pages(), 4);
+	ck_assert_uint_eq(pages[skip], 0);
+}
+END_TEST
+
+START_TEST(discard_beside_ram_gives_nothing_back)
+{
+	map_pages(false);
+	ck_assert_int_eq(gmem_discard(&m, LOW - PAGE, 2 * PAGE), -EFAULT);
+	ck_assert_int_eq(gmem_discard(&m, LOW, (PAGES + 1) * PAGE), -EFAULT);
+	ck_assert_int_eq(gmem_discard(&m, LOW + PAGE, UINT64_MAX), -EFAULT);
+	ck_assert_int_eq(gmem_discard_host(&m, pages - 1, PAGE), -EFAULT);
+	ck_assert_int_eq(gmem_discard_host(&m, pages + 9 * PAGE, 2 * PAGE), -EFAULT); /* leaves its range */
+	ck_assert_int_eq(gmem_discard_host(&m, pages + PAGE, UINT64_MAX), -EFAULT);
+	ck_assert_uint_eq(zero_pages(), 0);
+}
+END_TEST
+
+START_TEST(discard_by_host_address_takes_the_same_pages)
+{
+	map_pages(_i);
+	ck_assert_int_eq(gmem_discard_host(&m, pages + 11 * PAGE, 5 * PAGE), 5 * PAGE);
+	ck_assert_uint_eq(zero_pages(), 5);
+	ck_assert_uint_eq(pages[11 * PAGE], 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("gmem");
@@ -196,6 +314,12 @@ int main(void)
 	tcase_add_test(t, zero_across_touching_ranges_clears_no_more_than_asked);
 	tcase_add_loop_test(t, span_with_a_byte_outside_ram_copies_nothing, 0, ARRAY_SIZE(not_ram));
 	tcase_add_test(t, empty_memory_has_no_ram);
+	tcase_add_loop_test(t, discarded_pages_are_gone_and_read_as_zeros, 0, 2);
+	tcase_add_loop_test(t, discard_across_touching_ranges_takes_both, 0, 2);
+	tcase_add_loop_test(t, discard_leaves_parts_of_pages_alone, 0, 2);
+	tcase_add_loop_test(t, discard_takes_whole_pages_of_the_backing_only, 0, 2);
+	tcase_add_test(t, discard_beside_ram_gives_nothing_back);
+	tcase_add_loop_test(t, discard_by_host_address_takes_the_same_pages, 0, 2);
 	suite_add_tcase(suite, t);
 	sr = srunner_create(suite);
 	srunner_run_all(sr, CK_NORMAL);
