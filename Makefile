@@ -15,7 +15,8 @@ CPPFLAGS += -I. -D_GNU_SOURCE -DTRELLIS_VERSION='"$(VERSION)"'
 CFLAGS   ?= -O2 -g
 ALL_CFLAGS := -std=gnu17 $(WARN) -pthread -fno-strict-aliasing -fstack-protector-strong \
               -ffunction-sections -fdata-sections $(CFLAGS)
-RELEASE  := -fPIE
+# Debuggers read .debug_frame; nothing here unwinds at run time.
+RELEASE  := -fPIE -fno-asynchronous-unwind-tables -fno-unwind-tables
 RELEASE_LD := -static-pie -Wl,--gc-sections -Wl,-z,relro,-z,now -Wl,-z,noexecstack
 
 # The release is linked with musl where it is installed (Debian: musl-dev), otherwise with the compiler's
@@ -32,13 +33,18 @@ UAPI       := $(B)/uapi
 endif
 SANITIZE := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 
-FOLDERS  := vmm/base vmm/cpu vmm/view vmm devices firmware
+FOLDERS  := vmm/base vmm/cpu vmm/view vmm devices devices/virtio devices/block devices/net firmware
 TESTS    := $(sort $(wildcard $(FOLDERS:%=%/*_test.c)))
-SRCS     := $(filter-out %_test.c,$(sort $(wildcard $(FOLDERS:%=%/*.c))))
+FUZZERS  := $(sort $(wildcard $(FOLDERS:%=%/*_fuzz.c)))
+# What tests, fuzzers and benches share and the program has not.
+RIGS     := devices/virtio/test_driver.c
+SRCS     := $(filter-out %_test.c %_fuzz.c $(RIGS),$(sort $(wildcard $(FOLDERS:%=%/*.c))))
 OBJS     := $(SRCS:%.c=$(B)/obj/%.o)
 DEBUG_OBJS := $(SRCS:%.c=$(B)/debug/%.o)
 UNIT     := $(TESTS:%.c=$(B)/debug/%)
-DEPS     := $(OBJS:.o=.d) $(DEBUG_OBJS:.o=.d) $(UNIT:=.d)
+FUZZ_OBJS := $(filter-out $(B)/fuzz/vmm/main.o,$(SRCS:%.c=$(B)/fuzz/%.o) $(RIGS:%.c=$(B)/fuzz/%.o))
+FUZZ     := $(foreach f,$(FUZZERS:%_fuzz.c=%),$(B)/fuzz/$(notdir $f))
+DEPS     := $(OBJS:.o=.d) $(DEBUG_OBJS:.o=.d) $(UNIT:=.d) $(FUZZ_OBJS:.o=.d) $(FUZZ:=.d)
 
 ifneq ($(findstring s,$(filter-out --%,$(firstword $(MAKEFLAGS)))),)
 say = @
@@ -48,7 +54,7 @@ else
 say =
 endif
 
-.PHONY: all debug check unit demo bench install uninstall clean format check-layers check-man help FORCE
+.PHONY: all debug check unit fuzz demo bench install uninstall clean format check-layers check-man help FORCE
 .DELETE_ON_ERROR:
 
 all: trellis
@@ -56,8 +62,12 @@ all: trellis
 trellis: $(OBJS)
 	$(call say,LINK,$@) $(CC) $(filter-out -Werror,$(ALL_CFLAGS)) $(RELEASE) $(RELEASE_LD) $(LDFLAGS) -o $@ $^ $(RELEASE_LIBS)
 
-# What runs once, or not at all, is built small.
-$(B)/obj/vmm/cpu/%.o $(B)/obj/vmm/view/%.o $(B)/obj/firmware/%.o: RELEASE += -Os
+# What runs once, or not at all, is built small; what moves data, quick.
+QUICK    := $(patsubst %.c,$(B)/obj/%.o,$(wildcard vmm/base/gmem.c vmm/base/loop.c vmm/base/throttle.c vmm/bus.c vmm/irq*.c \
+            vmm/vcpu*.c devices/virtio/virtq*.c devices/virtio/chain.c devices/virtio/virtio_blk_request.c \
+            devices/virtio/virtio_net_rx.c devices/virtio/virtio_net_tx.c devices/block/queue*.c devices/block/uring.c \
+            devices/block/raw.c devices/block/qcow2_map.c devices/block/inflate.c devices/net/tap.c devices/net/stream.c))
+$(filter-out $(QUICK),$(OBJS)): RELEASE += -Os
 
 $(B)/obj/%.o: %.c $(B)/flags | $(UAPI)
 	@mkdir -p $(@D)
@@ -82,7 +92,7 @@ $(B)/debug/%.o: %.c $(B)/flags
 	$(call say,CC,$< (debug)) $(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(SANITIZE) -MMD -MP -c -o $@ $<
 
 # A unit test is one program: its file, and everything of ours but main().
-$(B)/debug/libtrellis.a: $(filter-out $(B)/debug/vmm/main.o,$(DEBUG_OBJS))
+$(B)/debug/libtrellis.a: $(filter-out $(B)/debug/vmm/main.o,$(DEBUG_OBJS)) $(RIGS:%.c=$(B)/debug/%.o)
 	$(call say,AR,$@) rm -f $@ && ar rcs $@ $^
 
 $(B)/debug/%_test: %_test.c $(B)/debug/libtrellis.a
@@ -91,11 +101,35 @@ $(B)/debug/%_test: %_test.c $(B)/debug/libtrellis.a
 
 unit: $(UNIT)
 
+# Fuzz targets: build/fuzz/NAME from NAME_fuzz.c, with libFuzzer; tools/fuzz runs them.
+fuzz: $(FUZZ)
+
+FUZZ_FLAGS := -O1 -g -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=undefined
+
+$(B)/fuzz/%.o: %.c $(B)/flags
+	@mkdir -p $(@D)
+	$(call say,CC,$< (fuzz)) clang $(CPPFLAGS) $(ALL_CFLAGS) $(FUZZ_FLAGS) -MMD -MP -c -o $@ $<
+
+$(B)/fuzz/libtrellis.a: $(FUZZ_OBJS)
+	$(call say,AR,$@) rm -f $@ && ar rcs $@ $^
+
+define fuzz_target
+$(B)/fuzz/$(notdir $1): $1_fuzz.c $(B)/fuzz/libtrellis.a
+	$$(call say,FUZZ,$$@) clang $$(CPPFLAGS) $$(ALL_CFLAGS) $$(FUZZ_FLAGS) -fsanitize=fuzzer -MMD -MP -MF $$@.d -MT $$@ \
+		-o $$@ $$< $(B)/fuzz/libtrellis.a
+endef
+$(foreach f,$(FUZZERS:%_fuzz.c=%),$(eval $(call fuzz_target,$f)))
+
+# The device-side bench, against the code as it is released; tools/bench runs it.
+$(B)/bench/queue: tools/bench.d/queue.c $(filter-out $(B)/obj/vmm/main.o,$(OBJS)) $(RIGS:%.c=$(B)/obj/%.o)
+	@mkdir -p $(@D)
+	$(call say,BENCH,$@) $(CC) $(CPPFLAGS) $(filter-out -Werror,$(ALL_CFLAGS)) $(RELEASE) $(RELEASE_LD) -o $@ $^ $(RELEASE_LIBS)
+
 # Objects depend on the compiler and its flags: a change of either builds again.
 $(B)/flags: FORCE
 	@mkdir -p $(B)
-	@echo '$(CC) $(LIBC) $(CPPFLAGS) $(ALL_CFLAGS) $(LDFLAGS)' | cmp -s - $@ || \
-		echo '$(CC) $(LIBC) $(CPPFLAGS) $(ALL_CFLAGS) $(LDFLAGS)' > $@
+	@echo '$(CC) $(LIBC) $(CPPFLAGS) $(ALL_CFLAGS) $(RELEASE) $(LDFLAGS)' | cmp -s - $@ || \
+		echo '$(CC) $(LIBC) $(CPPFLAGS) $(ALL_CFLAGS) $(RELEASE) $(LDFLAGS)' > $@
 
 -include guest-tests/guest-tests.mk
 
@@ -130,7 +164,7 @@ uninstall:
 
 # Keeps what was fetched (build/kernels); `make distclean` takes that too.
 clean:
-	rm -rf trellis $(B)/obj $(B)/debug $(B)/trellis-debug $(B)/guest-tests $(B)/flags $(B)/bench
+	rm -rf trellis $(B)/obj $(B)/debug $(B)/fuzz $(B)/trellis-debug $(B)/guest-tests $(B)/flags $(B)/bench
 
 distclean:
 	rm -rf trellis $(B)
@@ -142,6 +176,7 @@ help:
 	@echo 'make              build ./trellis (static-pie; CC=clang works too)'
 	@echo 'make debug        build build/trellis-debug with address and undefined-behaviour sanitizers'
 	@echo 'make check        install what is missing, then run every test'
+	@echo 'make fuzz         build the fuzz targets (clang); tools/fuzz runs them'
 	@echo 'make demo         boot a Debian kernel to user space, whatever this machine is'
 	@echo 'make bench        the figures of docs/promises.md'
 	@echo 'make install      PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)'
