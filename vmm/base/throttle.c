@@ -66,6 +66,15 @@ static void bucket_take(struct throttle_bucket *b, uint64_t n)
 		b->tokens -= (int64_t)MIN(n, (uint64_t)INT64_MAX / 4);
 }
 
+static void end_wait(struct throttle *t, uint64_t now_ns)
+{
+	uint64_t end = MIN(now_ns, t->waiting_until_ns);
+
+	if (t->waiting_since_ns && end > t->waiting_since_ns)
+		t->waited_ns += end - t->waiting_since_ns;
+	t->waiting_since_ns = t->waiting_until_ns = 0;
+}
+
 uint64_t throttle_take(struct throttle *t, uint64_t now_ns, uint64_t bytes, bool again)
 {
 	uint64_t wait;
@@ -84,14 +93,15 @@ uint64_t throttle_take(struct throttle *t, uint64_t now_ns, uint64_t bytes, bool
 	wait = MAX(bucket_wait(&t->ops, 1), bucket_wait(&t->bytes, bytes));
 	if (wait) {
 		t->waits += !again;
+		if (t->waiting_until_ns < now_ns)
+			end_wait(t, now_ns);
 		if (!t->waiting_since_ns)
 			t->waiting_since_ns = now_ns;
+		t->waiting_until_ns = MAX(t->waiting_until_ns, now_ns + MIN(wait, UINT64_MAX - now_ns));
 	} else {
 		bucket_take(&t->ops, 1);
 		bucket_take(&t->bytes, bytes);
-		if (t->waiting_since_ns && now_ns > t->waiting_since_ns)
-			t->waited_ns += now_ns - t->waiting_since_ns;
-		t->waiting_since_ns = 0;
+		end_wait(t, now_ns);
 	}
 	pthread_mutex_unlock(&t->lock);
 	return wait;

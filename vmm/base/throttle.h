@@ -25,6 +25,8 @@ struct throttle {
 	uint64_t waits;                    /* requests that had to wait */
 	uint64_t waited_ns;                /* time for which at least one was told to wait */
 	uint64_t waiting_since_ns;         /* 0: nobody waits */
+	uint64_t waiting_until_ns;         /* when they were told to ask again: one that is dropped meanwhile
+					      must not count as waiting for ever */
 };
 
 /* What the limits are to be; 0 is no limit. A burst of 0 means a tenth of a second's worth. */

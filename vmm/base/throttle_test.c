@@ -100,6 +100,16 @@ START_TEST(waits_are_counted_once_with_their_time)
 }
 END_TEST
 
+START_TEST(waiter_that_never_asks_again_counts_until_its_time)
+{
+	limit(1, 1, 0, 0);
+	(void)throttle_take(&t, SECOND, 1, false);
+	(void)throttle_take(&t, SECOND, 1, false);
+	(void)throttle_take(&t, 100 * SECOND, 1, false);
+	ck_assert_uint_eq(t.waited_ns, SECOND);
+}
+END_TEST
+
 START_TEST(largest_numbers_do_not_overflow)
 {
 	limit(UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX);
@@ -133,6 +143,7 @@ int main(void)
 	tcase_add_test(c, the_slower_of_two_limits_decides);
 	tcase_add_test(c, clock_that_stands_or_goes_back_gives_no_tokens);
 	tcase_add_test(c, waits_are_counted_once_with_their_time);
+	tcase_add_test(c, waiter_that_never_asks_again_counts_until_its_time);
 	tcase_add_test(c, largest_numbers_do_not_overflow);
 	tcase_add_test(c, burst_of_zero_is_a_tenth_of_a_second);
 	suite_add_tcase(suite, c);
