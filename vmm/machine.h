@@ -28,13 +28,14 @@
 #include "vmm/cpu/processors.h"
 #include "vmm/irq.h"
 #include "vmm/kvm.h"
+#include "vmm/machine_virtio.h"
 #include "vmm/memory.h"
 #include "vmm/options.h"
 #include "vmm/tables.h"
 #include "vmm/timing.h"
 #include "vmm/vcpu.h"
 
-enum { MACHINE_MAX_DEVICES = 32 };
+enum { MACHINE_MAX_DEVICES = 64 };
 
 /* A plugged device, for reset, stop, save and load; in the order of plugging. */
 struct machine_device {
@@ -81,6 +82,7 @@ struct machine {
 	struct post post;
 	struct pci_root pci;
 	struct edu edu;
+	struct machine_virtio virtio;
 
 	pthread_mutex_t stop_lock;
 	enum stop_reason why;           /* guarded by stop_lock; STOP_NONE while running */
@@ -123,6 +125,16 @@ bool machine_press_power_button(struct machine *m);
  */
 MUST_CHECK int machine_plug_devices(struct machine *m, struct err *e);
 void machine_unplug_devices(struct machine *m);
+
+/*
+ * machine_devices.c: a device that was made: from here on machine_unplug_devices() ends it, by fini. ops: its life.
+ * On failure it is ended at once. name, ops and dev are borrowed.
+ */
+MUST_CHECK int machine_plug(struct machine *m, const char *name, const struct dev_ops *ops, void *dev,
+			    void (*fini)(void *dev), struct err *e);
+
+/* machine_devices.c: what kind of stream a mode asks for; not STREAM_NONE. */
+enum chardev_kind machine_stream_kind(enum stream_mode mode);
 
 /* machine_devices.c: write out what consoles hold. Returns 0, or -EIO with a sentence if bytes are lost. */
 MUST_CHECK int machine_drain_consoles(struct machine *m, struct err *e);

@@ -97,9 +97,8 @@ static const struct dev_host host_ops = {
 
 /* ---- plugging ---- */
 
-/* A device that was made: from here on machine_unplug_devices() ends it. */
-static int plug(struct machine *m, const char *name, const struct dev_ops *ops, void *dev, void (*fini)(void *dev),
-		struct err *e)
+int machine_plug(struct machine *m, const char *name, const struct dev_ops *ops, void *dev, void (*fini)(void *dev),
+		 struct err *e)
 {
 	if (m->nr_devices == MACHINE_MAX_DEVICES) {
 		fini(dev);
@@ -114,19 +113,25 @@ static void console_quits(void *ctx)
 	machine_stop(ctx, STOP_QUIT, 0);
 }
 
-static int console_open(struct machine *m, unsigned int i, const char *label, struct err *e)
+enum chardev_kind machine_stream_kind(enum stream_mode mode)
 {
 	static const enum chardev_kind kind[] = {
-		[SERIAL_STDIO] = CHARDEV_STDIO, [SERIAL_FILE] = CHARDEV_FILE, [SERIAL_PTY] = CHARDEV_PTY,
-		[SERIAL_UNIX] = CHARDEV_UNIX,
+		[STREAM_STDIO] = CHARDEV_STDIO, [STREAM_FILE] = CHARDEV_FILE, [STREAM_PTY] = CHARDEV_PTY,
+		[STREAM_UNIX] = CHARDEV_UNIX,
 	};
-	const struct serial_option *s = &m->opts->serial[i];
+
+	return kind[mode];
+}
+
+static int console_open(struct machine *m, unsigned int i, const char *label, struct err *e)
+{
+	const struct stream_option *s = &m->opts->serial[i];
 	const struct chardev_escape escape = { .ctx = m, .quit = console_quits };
 
-	if (s->mode == SERIAL_NONE)
+	if (s->mode == STREAM_NONE)
 		return 0;
-	return chardev_init(&m->chr[i], kind[s->mode], s->path, label, m->loop,
-			    s->mode == SERIAL_STDIO ? &escape : NULL, e);
+	return chardev_init(&m->chr[i], machine_stream_kind(s->mode), s->path, label, m->loop,
+			    s->mode == STREAM_STDIO ? &escape : NULL, e);
 }
 
 static void unplug_serial(void *dev)
@@ -148,13 +153,13 @@ static int plug_serial(struct machine *m, struct err *e)
 	};
 
 	for (unsigned int i = 0; i < m->opts->nr_serials; i++) {
-		struct chardev *chr = m->opts->serial[i].mode == SERIAL_NONE ? NULL : &m->chr[i];
+		struct chardev *chr = m->opts->serial[i].mode == STREAM_NONE ? NULL : &m->chr[i];
 		struct irq_line irq = irqs_line(&m->irqs, com[i].gsi, com[i].source);
 		int rc;
 
 		if ((rc = console_open(m, i, com[i].name, e)) < 0 ||
 		    (rc = serial_init(&m->com[i], irq, chr, m->loop, com[i].name, e)) < 0 ||
-		    (rc = plug(m, com[i].name, &serial_dev_ops, &m->com[i], unplug_serial, e)) < 0)
+		    (rc = machine_plug(m, com[i].name, &serial_dev_ops, &m->com[i], unplug_serial, e)) < 0)
 			return rc;
 		m->nr_coms++;
 		rc = bus_add(&m->pio, com[i].port, SERIAL_WINDOW, &serial_io_ops, &m->com[i], com[i].name, e);
@@ -186,14 +191,14 @@ static int plug_interrupt_chips(struct machine *m, struct err *e)
 	int rc;
 
 	ioapic_init(&m->ioapic, &messages);
-	if ((rc = plug(m, "ioapic", &ioapic_dev_ops, &m->ioapic, unplug_ioapic, e)) < 0)
+	if ((rc = machine_plug(m, "ioapic", &ioapic_dev_ops, &m->ioapic, unplug_ioapic, e)) < 0)
 		return rc;
 	i8259_init(&m->pic, irqs_intr_line(&m->irqs));
-	if ((rc = plug(m, "pic", &i8259_dev_ops, &m->pic, unplug_pic, e)) < 0)
+	if ((rc = machine_plug(m, "pic", &i8259_dev_ops, &m->pic, unplug_pic, e)) < 0)
 		return rc;
 	irqs_attach_chips(&m->irqs, &m->ioapic, &m->pic);
 	if ((rc = i8254_init(&m->pit, irqs_line(&m->irqs, 0, 0), m->loop, e)) < 0 ||
-	    (rc = plug(m, "pit", &i8254_dev_ops, &m->pit, unplug_pit, e)) < 0 ||
+	    (rc = machine_plug(m, "pit", &i8254_dev_ops, &m->pit, unplug_pit, e)) < 0 ||
 	    (rc = bus_add(&m->mmio, MAP_IOAPIC_BASE, IOAPIC_WINDOW, &ioapic_io_ops, &m->ioapic, "ioapic", e)) < 0 ||
 	    (rc = bus_add(&m->pio, PORT_PIC_MASTER, I8259_WINDOW, &i8259_master_io_ops, &m->pic, "pic", e)) < 0 ||
 	    (rc = bus_add(&m->pio, PORT_PIC_SLAVE, I8259_WINDOW, &i8259_slave_io_ops, &m->pic, "slave pic", e)) < 0 ||
@@ -212,7 +217,7 @@ static int plug_rtc(struct machine *m, struct err *e)
 {
 	int rc = rtc_init(&m->rtc, irqs_line(&m->irqs, GSI_RTC, 0), m->loop, NULL, m->mem.low_bytes, m->mem.high_bytes, e);
 
-	if (rc < 0 || (rc = plug(m, "rtc", &rtc_dev_ops, &m->rtc, unplug_rtc, e)) < 0)
+	if (rc < 0 || (rc = machine_plug(m, "rtc", &rtc_dev_ops, &m->rtc, unplug_rtc, e)) < 0)
 		return rc;
 	return bus_add(&m->pio, PORT_RTC, RTC_WINDOW, &rtc_io_ops, &m->rtc, "rtc", e);
 }
@@ -227,7 +232,7 @@ static int plug_i8042(struct machine *m, struct err *e)
 	int rc;
 
 	i8042_init(&m->i8042, irqs_line(&m->irqs, GSI_I8042, 0), &m->host);
-	if ((rc = plug(m, "i8042", &i8042_dev_ops, &m->i8042, unplug_i8042, e)) < 0 ||
+	if ((rc = machine_plug(m, "i8042", &i8042_dev_ops, &m->i8042, unplug_i8042, e)) < 0 ||
 	    (rc = bus_add(&m->pio, PORT_I8042_DATA, 1, &i8042_data_io_ops, &m->i8042, "i8042", e)) < 0 ||
 	    (rc = bus_add(&m->pio, PORT_I8042_CMD, 1, &i8042_cmd_io_ops, &m->i8042, "i8042", e)) < 0)
 		return rc;
@@ -243,7 +248,7 @@ static int plug_pm(struct machine *m, struct err *e)
 {
 	int rc = pm_init(&m->pm, irqs_line(&m->irqs, GSI_SCI, 0), &m->host, m->loop, e);
 
-	if (rc < 0 || (rc = plug(m, "pm", &pm_dev_ops, &m->pm, unplug_pm, e)) < 0 ||
+	if (rc < 0 || (rc = machine_plug(m, "pm", &pm_dev_ops, &m->pm, unplug_pm, e)) < 0 ||
 	    (rc = bus_add(&m->pio, PORT_PM_EVT, PM_EVT_WINDOW, &pm_evt_io_ops, &m->pm, "pm1 events", e)) < 0 ||
 	    (rc = bus_add(&m->pio, PORT_PM_CNT, PM_CNT_WINDOW, &pm_cnt_io_ops, &m->pm, "pm1 control", e)) < 0 ||
 	    (rc = bus_add(&m->pio, PORT_PM_TMR, PM_TMR_WINDOW, &pm_tmr_io_ops, &m->pm, "pm timer", e)) < 0)
@@ -287,21 +292,21 @@ static int plug_ports(struct machine *m, struct err *e)
 	int rc;
 
 	reset_port_init(&m->reset, &m->host);
-	if ((rc = plug(m, "reset", &reset_port_dev_ops, &m->reset, unplug_reset_port, e)) < 0 ||
+	if ((rc = machine_plug(m, "reset", &reset_port_dev_ops, &m->reset, unplug_reset_port, e)) < 0 ||
 	    (rc = bus_add(&m->pio, PORT_RESET, 1, &reset_port_io_ops, &m->reset, "reset", e)) < 0)
 		return rc;
 	pvpanic_init(&m->pvpanic, &m->host);
-	if ((rc = plug(m, "pvpanic", &pvpanic_dev_ops, &m->pvpanic, unplug_pvpanic, e)) < 0 ||
+	if ((rc = machine_plug(m, "pvpanic", &pvpanic_dev_ops, &m->pvpanic, unplug_pvpanic, e)) < 0 ||
 	    (rc = bus_add(&m->pio, PORT_PVPANIC, 1, &pvpanic_io_ops, &m->pvpanic, "pvpanic", e)) < 0)
 		return rc;
 	post_init(&m->post, m->timing.at_ns[TIMING_MAIN], first_post_code, m);
-	if ((rc = plug(m, "post", &post_dev_ops, &m->post, unplug_post, e)) < 0 ||
+	if ((rc = machine_plug(m, "post", &post_dev_ops, &m->post, unplug_post, e)) < 0 ||
 	    (rc = bus_add(&m->pio, PORT_POST, 1, &post_io_ops, &m->post, "post", e)) < 0)
 		return rc;
 	if (!m->opts->debug_exit)
 		return 0;
 	debug_exit_init(&m->debug_exit, &m->host);
-	if ((rc = plug(m, "isa-debug-exit", &debug_exit_dev_ops, &m->debug_exit, unplug_debug_exit, e)) < 0)
+	if ((rc = machine_plug(m, "isa-debug-exit", &debug_exit_dev_ops, &m->debug_exit, unplug_debug_exit, e)) < 0)
 		return rc;
 	return bus_add(&m->pio, m->opts->debug_exit_port, DEBUG_EXIT_WINDOW, &debug_exit_io_ops, &m->debug_exit,
 		       "isa-debug-exit", e);
@@ -330,7 +335,7 @@ static int plug_pci(struct machine *m, struct err *e)
 	for (unsigned int i = 0; i < PCI_NR_LINES; i++)
 		line[i] = irqs_line(&m->irqs, GSI_PCI_BASE + i, 0);
 	pci_root_init(&m->pci, &m->host, &windows, line);
-	if ((rc = plug(m, "pci", &pci_root_ops, &m->pci, unplug_pci, e)) < 0 ||
+	if ((rc = machine_plug(m, "pci", &pci_root_ops, &m->pci, unplug_pci, e)) < 0 ||
 	    (rc = bus_add(&m->mmio, MAP_ECAM_BASE, MAP_ECAM_BUSES * MIB, &pci_ecam_ops, &m->pci, "ecam", e)) < 0 ||
 	    (rc = bus_add_exact(&m->pio, PORT_PCI_ADDR, 4, &pci_addr_ops, &m->pci, "pci address", e)) < 0 ||
 	    (rc = bus_add(&m->pio, PORT_PCI_DATA, 4, &pci_data_ops, &m->pci, "pci data", e)) < 0)
@@ -338,7 +343,7 @@ static int plug_pci(struct machine *m, struct err *e)
 	if (!m->opts->test_device)
 		return 0;
 	if ((rc = edu_init(&m->edu, &m->mem.gmem, &m->host, e)) < 0 ||
-	    (rc = plug(m, "edu", &edu_dev_ops, &m->edu, unplug_edu, e)) < 0)
+	    (rc = machine_plug(m, "edu", &edu_dev_ops, &m->edu, unplug_edu, e)) < 0)
 		return rc;
 	return pci_root_add(&m->pci, PCI_DEVFN(1, 0), &m->edu.func, e);
 }
@@ -354,7 +359,7 @@ int machine_plug_devices(struct machine *m, struct err *e)
 	if ((rc = plug_serial(m, e)) < 0 || (rc = plug_rtc(m, e)) < 0 || (rc = plug_i8042(m, e)) < 0 ||
 	    (rc = plug_pm(m, e)) < 0 || (rc = plug_ports(m, e)) < 0 || (rc = plug_pci(m, e)) < 0)
 		return rc;
-	return 0;
+	return machine_plug_virtio(m, e);
 }
 
 void machine_unplug_devices(struct machine *m)
@@ -364,6 +369,7 @@ void machine_unplug_devices(struct machine *m)
 
 		d->fini(d->dev);
 	}
+	machine_virtio_end(m);
 	m->nr_coms = 0;
 	for (unsigned int i = 0; i < MAX_SERIALS; i++)
 		chardev_fini(&m->chr[i]);

@@ -57,14 +57,15 @@ static int command_mdoc(int argc, char *const *argv, struct err *e)
 	static const struct {
 		const char *name;
 		const struct opt *opts;
-	} tables[] = { { "run", run_opts }, { "processors", cpu_opts }, { "topology", topology_opts } };
+	} tables[] = { { "run", run_opts }, { "processors", cpu_opts }, { "devices", device_opts },
+		    { "topology", topology_opts } };
 
 	for (size_t i = 0; argc == 2 && i < ARRAY_SIZE(tables); i++)
 		if (!strcmp(argv[1], tables[i].name)) {
 			opt_print_mdoc(tables[i].opts);
 			return 0;
 		}
-	return err_usage(e, "mdoc: whose options? expected run, processors or topology");
+	return err_usage(e, "mdoc: whose options? expected run, processors, devices or topology");
 }
 
 /* Words that other programs take for the same. */

@@ -52,29 +52,11 @@ static int parse_initrd(void *config, const char *arg, struct err *e)
 
 static int parse_serial(void *config, const char *arg, struct err *e)
 {
-	static const char *const words[] = {
-		[SERIAL_NONE] = "none", [SERIAL_STDIO] = "stdio", [SERIAL_FILE] = "file:",
-		[SERIAL_PTY] = "pty",   [SERIAL_UNIX] = "unix:",
-	};
 	struct run_options *o = config;
-	struct serial_option *s;
 
 	if (o->nr_serials == MAX_SERIALS)
 		return err_usage(e, "--serial: a machine has at most %d serial ports", MAX_SERIALS);
-	s = &o->serial[o->nr_serials++];
-	for (int mode = SERIAL_NONE; mode <= SERIAL_UNIX; mode++) {
-		size_t len = strlen(words[mode]);
-		bool path = words[mode][len - 1] == ':';
-
-		if (strncmp(arg, words[mode], len) != 0 || (!path && arg[len]))
-			continue;
-		s->mode = (enum serial_mode)mode;
-		if (!path)
-			return 0;
-		return arg[len] ? set_string(&s->path, arg + len, e) :
-				  err_usage(e, "--serial %s: expected a path after the colon", arg);
-	}
-	return err_usage(e, "--serial %s: expected stdio, none, file:PATH, pty or unix:PATH", arg);
+	return stream_option_parse(&o->serial[o->nr_serials++], "--serial", arg, e);
 }
 
 static int parse_timeout(void *config, const char *arg, struct err *e)
@@ -180,6 +162,7 @@ const struct opt run_opts[] = {
 	  .help = "Where a serial port leads; the first is COM1's (default stdio), the next COM2's, up to COM4. "
 		  "Standard input and output are the console: Ctrl-a x quits, Ctrl-a h lists the other keys. file: "
 		  "empties the file. unix: listens at a socket. pty: prints the name of a terminal." },
+	{ .name = "devices", .group = device_opts, FLAG(devices) },
 	{ .name = "no-reboot", FLAG(no_reboot), .help = "Exit when the guest resets itself, instead of booting it again." },
 	{ .name = "shutdown-timeout", .arg = "SECONDS", .parse = parse_timeout,
 	  .help = "How long a guest may take to power off after SIGTERM, SIGINT or SIGHUP has pressed its power button "
@@ -202,19 +185,46 @@ const struct opt run_opts[] = {
 	{ 0 },
 };
 
+/* Ports that want the terminal. */
+static unsigned int nr_stdio_ports(const struct run_options *o)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < o->nr_serials; i++)
+		n += o->serial[i].mode == STREAM_STDIO;
+	for (unsigned int i = 0; i < o->devices.nr_consoles; i++)
+		n += o->devices.console[i].stream.mode == STREAM_STDIO;
+	return n;
+}
+
+bool run_options_use_stdio(const struct run_options *o)
+{
+	return nr_stdio_ports(o) > 0;
+}
+
+static int check_disks(const struct run_options *o, struct err *e)
+{
+	if (!o->devices.balloon.present)
+		return 0;
+	for (unsigned int i = 0; i < o->devices.nr_disks; i++)
+		if (o->devices.disk[i].fixed_buffers)
+			return err_usage(e, "--disk %s: fixed-buffers=on keeps all of the guest's memory resident, so --balloon could "
+					    "give nothing back; leave one of them out", o->devices.disk[i].path);
+	return 0;
+}
+
 /* What only the whole of the options can tell. */
 static int check_options(const struct run_options *o, struct err *e)
 {
-	unsigned int stdio = 0;
+	unsigned int stdio = nr_stdio_ports(o);
 
 	if (!o->kernel)
 		return err_usage(e, "--kernel is missing: give the kernel to boot, e.g. trellis run --kernel vmlinuz "
 				    "--append console=ttyS0");
-	for (unsigned int i = 0; i < o->nr_serials; i++)
-		stdio += o->serial[i].mode == SERIAL_STDIO;
 	if (stdio > 1)
-		return err_usage(e, "--serial stdio is there %u times; only one serial port can have the terminal", stdio);
-	return 0;
+		return err_usage(e, "stdio is there %u times in --serial and --console; only one port can have the terminal",
+				 stdio);
+	return check_disks(o, e);
 }
 
 int run_options_parse(struct run_options *o, int argc, char *const *argv, struct err *e)
@@ -232,14 +242,15 @@ int run_options_parse(struct run_options *o, int argc, char *const *argv, struct
 	rc = opt_parse_args(run_opts, argc, argv, o, e);
 	if (rc < 0 || o->help || o->cpu.list_models)
 		return rc;
-	if (!o->nr_serials)
-		o->serial[o->nr_serials++].mode = SERIAL_STDIO;
+	if (!o->nr_serials) /* COM1 is always there; a virtio console may have the terminal instead */
+		o->serial[o->nr_serials++].mode = nr_stdio_ports(o) ? STREAM_NONE : STREAM_STDIO;
 	return check_options(o, e);
 }
 
 void run_options_fini(struct run_options *o)
 {
 	cpu_options_fini(&o->cpu);
+	device_options_fini(&o->devices);
 	free(o->kernel);
 	free(o->append);
 	free(o->name);

@@ -6,19 +6,13 @@
 
 #include "vmm/base/opt.h"
 #include "vmm/cpu/cpu_options.h"
+#include "vmm/device_options.h"
 
 enum { MAX_INITRDS = 16, MAX_SERIALS = 4 };
 
 struct initrd_option {
 	char *path; /* owned */
 	char *args; /* owned, may be NULL; for Multiboot modules */
-};
-
-enum serial_mode { SERIAL_NONE, SERIAL_STDIO, SERIAL_FILE, SERIAL_PTY, SERIAL_UNIX };
-
-struct serial_option {
-	enum serial_mode mode;
-	char *path; /* owned, may be NULL */
 };
 
 enum debug_exit_status { DEBUG_EXIT_VALUE, DEBUG_EXIT_QEMU };
@@ -29,8 +23,9 @@ struct run_options {
 	unsigned int nr_initrds;
 	char *append;
 	struct cpu_options cpu;        /* processors and memory */
-	struct serial_option serial[MAX_SERIALS];
+	struct stream_option serial[MAX_SERIALS];
 	unsigned int nr_serials;
+	struct device_options devices; /* disks, interfaces, consoles, balloon, entropy, monitor */
 	bool no_reboot;
 	unsigned int shutdown_timeout_s;
 	bool debug_exit;
@@ -54,5 +49,8 @@ extern const struct opt run_opts[];
  */
 MUST_CHECK int run_options_parse(struct run_options *o, int argc, char *const *argv, struct err *e);
 void run_options_fini(struct run_options *o);
+
+/* Does a port of the machine lead to standard input and output? */
+bool run_options_use_stdio(const struct run_options *o);
 
 #endif

@@ -38,7 +38,7 @@ START_TEST(defaults_are_a_small_machine_with_one_console)
 	ck_assert_uint_eq(o.cpu.ram_bytes, 256 * MIB);
 	ck_assert_uint_eq(o.nr_initrds, 0);
 	ck_assert_uint_eq(o.nr_serials, 1);
-	ck_assert_int_eq(o.serial[0].mode, SERIAL_STDIO);
+	ck_assert_int_eq(o.serial[0].mode, STREAM_STDIO);
 	ck_assert_uint_eq(o.shutdown_timeout_s, 60);
 	ck_assert_int_eq(o.log_level, LOG_INFO);
 	ck_assert_uint_eq(o.debug_exit_port, PORT_DEBUG_EXIT);
@@ -117,12 +117,12 @@ START_TEST(serial_ports_are_kept_in_order)
 	ck_assert_int_eq(parse(ARGS(K, "--serial", "none", "--serial", "file:/tmp/a:b", "--serial", "pty", "--serial",
 				    "unix:s")), 0);
 	ck_assert_uint_eq(o.nr_serials, 4);
-	ck_assert_int_eq(o.serial[0].mode, SERIAL_NONE);
-	ck_assert_int_eq(o.serial[1].mode, SERIAL_FILE);
+	ck_assert_int_eq(o.serial[0].mode, STREAM_NONE);
+	ck_assert_int_eq(o.serial[1].mode, STREAM_FILE);
 	ck_assert_str_eq(o.serial[1].path, "/tmp/a:b");
-	ck_assert_int_eq(o.serial[2].mode, SERIAL_PTY);
+	ck_assert_int_eq(o.serial[2].mode, STREAM_PTY);
 	ck_assert_ptr_null(o.serial[2].path);
-	ck_assert_int_eq(o.serial[3].mode, SERIAL_UNIX);
+	ck_assert_int_eq(o.serial[3].mode, STREAM_UNIX);
 	ck_assert_str_eq(o.serial[3].path, "s");
 }
 END_TEST
@@ -193,7 +193,7 @@ static const struct {
 	{ ARGS("--kernel"), "--kernel needs a value: --kernel FILE" },
 	{ ARGS("--kernel", ""), "--kernel: expected the path of a kernel file" },
 	{ ARGS("vmlinuz"), "'vmlinuz' is no option; see trellis run --help" },
-	{ ARGS(K, "--disk", "x"), "unknown option --disk; see trellis run --help" },
+	{ ARGS(K, "--drive", "x"), "unknown option --drive; see trellis run --help" },
 	{ ARGS(K, "--memory", "4X"), "--memory 4X: expected a size from 2M to 1024T, e.g. 512M or 2G" },
 	{ ARGS(K, "--memory", "0"), "--memory 0: expected a size from 2M" },
 	{ ARGS(K, "--memory", "1M"), "--memory 1M: expected a size from 2M" },
@@ -223,13 +223,13 @@ static const struct {
 	{ ARGS(K, "--serial", "pty:/x"), "--serial pty:/x: expected stdio" },
 	{ ARGS(K, "--serial", "stdio2"), "--serial stdio2: expected stdio" },
 	{ ARGS(K, "--serial", "stdio", "--serial", "stdio"),
-	  "--serial stdio is there 2 times; only one serial port can have the terminal" },
+	  "stdio is there 2 times in --serial and --console; only one port can have the terminal" },
 	{ ARGS(K, "--serial", "pty", "--serial", "pty", "--serial", "pty", "--serial", "pty", "--serial", "pty"),
 	  "--serial: a machine has at most 4 serial ports" },
 	{ ARGS(K, "--no-reboot=yes"), "--no-reboot takes no value" },
 	{ ARGS(K, "--shutdown-timeout", "1m"), "--shutdown-timeout 1m: expected seconds, 0 to 86400" },
 	{ ARGS(K, "--shutdown-timeout", "86401"), "--shutdown-timeout 86401: expected seconds, 0 to 86400" },
-	{ ARGS(K, "--debug-exit", "0xf4"), "'0xf4' is no option" },
+	{ ARGS(K, "--debug-exit", "0xf4", "0xf5"), "'0xf5' is no option" },
 	{ ARGS(K, "--debug-exit=0x10000"), "--debug-exit 0x10000: expected a number from 0 to 65532" },
 	{ ARGS(K, "--debug-exit=0xf4,status=x"), "--debug-exit: status=x: expected one of value, qemu" },
 	{ ARGS(K, "--debug-exit="), "--debug-exit '': expected a number" },

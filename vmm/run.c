@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -131,7 +132,7 @@ static int run_machine(struct run *r, uint64_t main_ns, struct err *e)
 
 	rc = machine_init(&r->machine, &r->opts, &r->loop, main_ns, e);
 	if (rc == 0) {
-		if (r->opts.serial[0].mode == SERIAL_STDIO)
+		if (run_options_use_stdio(&r->opts))
 			terminal_make_raw(); /* last: everything above may still complain */
 		rc = machine_run(&r->machine, &why, &value, e);
 	}
@@ -149,6 +150,17 @@ static int run_help(void)
 	       "5 triple fault (--no-reboot), 6 KVM error, 7 quit by Ctrl-a x, 8 no power-off in time;\n"
 	       "with --debug-exit what the guest wrote\n");
 	return 0;
+}
+
+/* Queues have two eventfds each, and rings: more than the usual soft limit may be open. */
+static void raise_file_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &limit); /* what cannot be opened then says so itself */
+	}
 }
 
 int run_main(int argc, char *const *argv, struct err *e)
@@ -172,6 +184,7 @@ int run_main(int argc, char *const *argv, struct err *e)
 		machine_fini(&r->machine);
 		goto out;
 	}
+	raise_file_limit();
 	if ((rc = loop_init(&r->loop, e)) < 0)
 		goto out;
 	if ((rc = signals_init(r, e)) == 0 &&
