@@ -393,8 +393,13 @@ void chardev_input(struct chardev *c)
 
 void chardev_in_ready(void *ctx, uint32_t events)
 {
+	struct chardev *c = ctx;
+
 	(void)events;
-	chardev_input(ctx);
+	if (c->in_paused)
+		chardev_client_left(c);
+	else
+		chardev_input(c);
 }
 
 size_t chardev_read(struct chardev *c, uint8_t *bytes, size_t len)

@@ -37,7 +37,8 @@ struct chardev {
 	bool out_socket, out_blocks;  /* loop thread: how out_fd is to be written to without waiting */
 	bool out_waits;               /* loop thread: EPOLLOUT is awaited */
 	bool in_polled;               /* loop thread: input that epoll cannot wait for (a file) */
-	bool in_paused;               /* loop thread: epoll does not look at in_fd */
+	bool in_paused;               /* loop thread: epoll does not look at in_fd for input */
+	bool in_left;                 /* loop thread: paused, and the socket's client is gone: another may come */
 	bool is_open;                 /* loop thread: somebody is connected, and the user knows */
 	bool escaped;                 /* loop thread: Ctrl-a came last */
 	bool warned;                  /* loop thread: the present trouble was told */

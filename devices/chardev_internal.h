@@ -20,6 +20,9 @@ void chardev_set_open(struct chardev *c, bool open);
 void chardev_pause_input(struct chardev *c);
 void chardev_resume_input(struct chardev *c);
 
+/* The socket's client went while input is paused: what it sent stays to be read, until another client comes. */
+void chardev_client_left(struct chardev *c);
+
 /* read(2) gave the end of input or an error. */
 void chardev_input_ended(struct chardev *c);
 

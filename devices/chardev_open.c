@@ -41,13 +41,35 @@ void chardev_pause_input(struct chardev *c)
 	if (!full || c->in_polled || c->in_paused)
 		return; /* the device made room meanwhile, and nobody else would resume */
 	c->in_paused = true;
+	if (c->kind == CHARDEV_UNIX)
+		loop_mod(c->loop, &c->in_source, 0); /* the end is told all the same (epoll_ctl(2), EPOLLHUP) */
+	else
+		loop_del(c->loop, &c->in_source);
+}
+
+void chardev_client_left(struct chardev *c)
+{
 	loop_del(c->loop, &c->in_source);
+	if (c->in_left || loop_add(c->loop, &c->listen_source, EPOLLIN) < 0)
+		return;
+	c->in_left = true;
+}
+
+/* The socket's client is heard again, or is nobody's concern any more. */
+static void forget_left(struct chardev *c)
+{
+	loop_del(c->loop, &c->in_source);
+	if (c->in_left)
+		loop_del(c->loop, &c->listen_source);
+	c->in_left = false;
 }
 
 void chardev_resume_input(struct chardev *c)
 {
 	if (c->in_fd < 0)
 		return;
+	if (c->kind == CHARDEV_UNIX && c->in_paused)
+		forget_left(c);
 	c->in_source.fd = c->in_fd;
 	switch (loop_add(c->loop, &c->in_source, EPOLLIN)) {
 	case 0:
@@ -181,6 +203,8 @@ static void client_arrives(void *ctx, uint32_t events)
 	}
 	if (fd < 0)
 		return; /* it left again */
+	if (c->in_left) /* the last one; what it sent and nobody has read is lost */
+		chardev_hang_up(c);
 	c->in_fd = fcntl(fd, F_DUPFD_CLOEXEC, 3); /* each source needs its own, epoll_ctl(2) */
 	if (c->in_fd < 0) {
 		close(fd);
@@ -190,6 +214,9 @@ static void client_arrives(void *ctx, uint32_t events)
 	c->out_fd = fd;
 	c->out_socket = true;
 	c->out_source.fd = fd;
+	pthread_mutex_lock(&c->lock);
+	c->keep_newest = false; /* before the user is told, who may write at once */
+	pthread_mutex_unlock(&c->lock);
 	chardev_set_open(c, true);
 	chardev_resume_input(c);
 	arm(c, 0);
@@ -201,8 +228,7 @@ void chardev_hang_up(struct chardev *c)
 		return;
 	if (c->out_waits)
 		loop_del(c->loop, &c->out_source);
-	if (!c->in_paused)
-		loop_del(c->loop, &c->in_source);
+	forget_left(c);
 	close(c->out_fd);
 	close(c->in_fd);
 	c->in_fd = c->out_fd = -1;

@@ -284,6 +284,63 @@ START_TEST(input_goes_on_while_output_is_stuck)
 }
 END_TEST
 
+/* Its input has filled the buffer, the guest reads none of it, and prints nothing either. */
+START_TEST(client_that_left_unread_makes_way_for_the_next)
+{
+	static const uint8_t flood[2 * CHARDEV_IN_BYTES];
+	int first, second;
+
+	ck_assert_int_eq(begin(CHARDEV_UNIX, path), 0);
+	first = client();
+	ck_assert_int_eq(write(first, flood, sizeof(flood)), sizeof(flood));
+	run_ms(20);
+	second = client();
+	run_ms(10);
+	ck_assert_uint_eq(opens, 1); /* as long as the first is there */
+	close(first);
+	run_ms(20);
+	ck_assert_uint_eq(opens, 2);
+	ck_assert_uint_eq(closes, 1);
+	put("two");
+	run_ms(10);
+	ck_assert_str_eq(got(second), "two");
+	ck_assert_int_eq(write(second, "!", 1), 1);
+	for (int i = 0; i < CHARDEV_IN_BYTES; i++)
+		ck_assert_uint_eq(chardev_read(&c, (uint8_t[1]){ 1 }, 1), 1);
+	run_ms(10);
+	ck_assert_str_eq(taken(), "!");
+	close(second);
+	run_ms(10);
+	ck_assert_uint_eq(closes, 2);
+}
+END_TEST
+
+START_TEST(input_of_a_client_that_left_stays_while_nobody_else_comes)
+{
+	uint8_t flood[4 * CHARDEV_IN_BYTES] = { 0 };
+	size_t taken_bytes = 0;
+	int fd;
+
+	ck_assert_int_eq(begin(CHARDEV_UNIX, path), 0);
+	fd = client();
+	ck_assert_int_eq(write(fd, flood, sizeof(flood)), sizeof(flood));
+	run_ms(20);
+	close(fd);
+	for (int i = 0; i < 8; i++) {
+		run_ms(10);
+		taken_bytes += chardev_read(&c, flood, sizeof(flood));
+	}
+	ck_assert_uint_eq(taken_bytes, sizeof(flood));
+	run_ms(10);
+	ck_assert_uint_eq(closes, 1);
+	fd = client();
+	run_ms(10);
+	ck_assert_uint_eq(opens, 2);
+	close(fd);
+	ck_assert_uint_eq(lines_said(), 0);
+}
+END_TEST
+
 START_TEST(stale_socket_is_replaced)
 {
 	struct sockaddr_un a = address();
@@ -374,6 +431,33 @@ START_TEST(socket_tells_when_a_client_comes_and_goes)
 	run_ms(10);
 	ck_assert_uint_eq(opens, 2);
 	ck_assert_uint_eq(closes, 2);
+}
+END_TEST
+
+static size_t filled;
+
+static void fill_when_opened(void *ctx, bool open)
+{
+	(void)ctx;
+	if (open)
+		filled = fill(0, A_MEBIBYTE);
+}
+
+/* From then on there is a reader to wait for: nothing gives way to newer output. */
+START_TEST(output_written_as_a_client_comes_is_not_overwritten)
+{
+	const struct chardev_user filler = { .ctx = &c, .opened = fill_when_opened };
+	uint8_t first[1000];
+	int fd;
+
+	ck_assert_int_eq(begin(CHARDEV_UNIX, path), 0);
+	chardev_attach(&c, &filler);
+	fd = client();
+	run_ms(10);
+	ck_assert_uint_eq(filled, CHARDEV_OUT_BYTES);
+	ck_assert_int_eq(read(fd, first, sizeof(first)), sizeof(first));
+	ck_assert_uint_eq(wrong_bytes(first, 0, sizeof(first)), 0);
+	close(fd);
 }
 END_TEST
 
@@ -470,6 +554,7 @@ END_TEST
 static void add_tests(TCase *t)
 {
 	tcase_add_test(t, socket_tells_when_a_client_comes_and_goes);
+	tcase_add_test(t, output_written_as_a_client_comes_is_not_overwritten);
 	tcase_add_test(t, pty_tells_when_somebody_opens_and_closes_it);
 	tcase_add_test(t, files_and_standard_output_are_always_open);
 	tcase_add_test(t, output_that_was_dropped_reaches_no_later_client);
@@ -492,6 +577,8 @@ static void add_tests(TCase *t)
 	tcase_add_test(t, client_that_leaves_a_full_buffer_frees_the_guest);
 	tcase_add_test(t, guest_is_never_held_up_while_nobody_is_connected);
 	tcase_add_test(t, input_goes_on_while_output_is_stuck);
+	tcase_add_test(t, client_that_left_unread_makes_way_for_the_next);
+	tcase_add_test(t, input_of_a_client_that_left_stays_while_nobody_else_comes);
 	tcase_add_test(t, stale_socket_is_replaced);
 	tcase_add_test(t, socket_in_use_is_refused_and_stays);
 	tcase_add_test(t, file_in_the_place_of_a_socket_is_refused_and_stays);

@@ -14,6 +14,15 @@ void virtio_kick_later(struct virtio_dev *d, unsigned int q)
 		return;
 }
 
+/* Then the others go first. */
+static bool turn_is_over(struct virtio_dev *d, unsigned int q, uint64_t end)
+{
+	if (clock_now_ns() < end)
+		return false;
+	virtio_kick_later(d, q);
+	return true;
+}
+
 void virtio_take_turn(struct virtio_dev *d, unsigned int q,
 		      bool (*handle)(struct virtio_dev *d, unsigned int q, struct chain *c))
 {
@@ -27,13 +36,9 @@ void virtio_take_turn(struct virtio_dev *d, unsigned int q,
 		struct chain *c;
 
 		virtq_no_kicks(vq);
-		while (more && (c = virtq_pop(vq))) {
-			more = handle(d, q, c);
-			if (more && clock_now_ns() >= end) {
-				virtio_kick_later(d, q);
-				more = false;
-			}
-		}
+		while (more && (c = virtq_pop(vq)))
+			more = handle(d, q, c) && !turn_is_over(d, q, end);
 		virtq_flush(vq);
-	} while (more && virtq_want_kicks(vq));
+		/* A driver can show us a buffer here, and take it back before we pop, for ever. */
+	} while (more && virtq_want_kicks(vq) && !turn_is_over(d, q, end));
 }

@@ -64,13 +64,13 @@ static void *iothread_main(void *arg)
 	return NULL;
 }
 
-int iothread_start(struct iothread *t, struct err *e)
+static int start_locked(struct iothread *t, struct err *e)
 {
 	pthread_attr_t attr;
 	sigset_t all, old;
 	int rc;
 
-	if (t->running)
+	if (atomic_load(&t->running))
 		return 0;
 	sigfillset(&all);
 	pthread_attr_init(&attr);
@@ -81,17 +81,27 @@ int iothread_start(struct iothread *t, struct err *e)
 	pthread_attr_destroy(&attr);
 	if (rc < 0)
 		return err_sys(e, rc, "cannot start the thread %s", t->name);
-	t->running = true;
+	atomic_store(&t->running, true);
 	return 0;
+}
+
+int iothread_start(struct iothread *t, struct err *e)
+{
+	int rc;
+
+	pthread_mutex_lock(&t->lock);
+	rc = start_locked(t, e);
+	pthread_mutex_unlock(&t->lock);
+	return rc;
 }
 
 void iothread_stop(struct iothread *t)
 {
-	if (!t->running)
+	if (!atomic_load(&t->running))
 		return;
 	loop_stop(&t->loop);
 	pthread_join(t->thread, NULL);
-	t->running = false;
+	atomic_store(&t->running, false);
 }
 
 void iothread_fini(struct iothread *t)
@@ -109,7 +119,7 @@ void iothread_call(struct iothread *t, void (*fn)(void *ctx), void *ctx)
 {
 	uint64_t ticket;
 
-	if (!t->running || pthread_equal(pthread_self(), t->thread)) {
+	if (!atomic_load(&t->running) || pthread_equal(pthread_self(), t->thread)) {
 		fn(ctx);
 		return;
 	}

@@ -6,6 +6,7 @@
 #define TRELLIS_BASE_IOTHREAD_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "vmm/base/base.h"
 #include "vmm/base/err.h"
@@ -15,7 +16,7 @@ struct iothread {
 	struct loop loop;          /* sources and timers are added on the thread, by iothread_call() */
 	char name[16];             /* of the thread, as ps -L and /proc show it */
 	pthread_t thread;          /* valid while running */
-	bool running;              /* changed by start and stop alone */
+	atomic_bool running;       /* changed by start, under lock, and by stop */
 	pthread_mutex_t lock;
 	pthread_cond_t idle;       /* a call was taken up and has returned, or the box is free */
 	void (*call)(void *ctx);   /* guarded by lock; what the thread is to run next; NULL: nothing */
@@ -32,10 +33,16 @@ struct iothread {
 MUST_CHECK int iothread_init(struct iothread *t, const char *name, struct err *e);
 void iothread_fini(struct iothread *t);
 
-/* Start the thread; nothing when it runs already. All signals are blocked in it. Returns 0 or a negative errno. */
+/*
+ * Start the thread; nothing when it runs already. All signals are blocked in it. Returns 0 or a negative errno.
+ * Any thread: devices that share it may be started by several vCPUs at once.
+ */
 MUST_CHECK int iothread_start(struct iothread *t, struct err *e);
 
-/* End the thread and join it; the loop and its sources stay, and calls run in the caller again. */
+/*
+ * End the thread and join it; the loop and its sources stay, and calls run in the caller again. Nobody may start it
+ * or call meanwhile.
+ */
 void iothread_stop(struct iothread *t);
 
 /*

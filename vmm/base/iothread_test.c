@@ -1,5 +1,6 @@
 /* Unit tests of iothread.c: real threads, and no timing but an upper limit. */
 #include <check.h>
+#include <dirent.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -118,6 +119,48 @@ START_TEST(call_after_stop_runs_in_the_caller_and_start_begins_again)
 }
 END_TEST
 
+static pthread_barrier_t together;
+
+static void *one_start(void *arg)
+{
+	pthread_barrier_wait(&together);
+	*(int *)arg = iothread_start(&t, NULL);
+	return NULL;
+}
+
+static unsigned int nr_tasks(void)
+{
+	DIR *dir = opendir("/proc/self/task");
+	unsigned int n = 0;
+
+	for (struct dirent *entry; (entry = readdir(dir));)
+		n += entry->d_name[0] != '.';
+	closedir(dir);
+	return n;
+}
+
+/* Two vCPUs may set up two devices of one thread at the same time. */
+START_TEST(starts_of_several_threads_make_one)
+{
+	unsigned int before = nr_tasks();
+	pthread_t starter[2];
+	int rc[2];
+
+	pthread_barrier_init(&together, NULL, 2);
+	for (int round = 0; round < 100; round++) {
+		for (int i = 0; i < 2; i++)
+			ck_assert_int_eq(pthread_create(&starter[i], NULL, one_start, &rc[i]), 0);
+		for (int i = 0; i < 2; i++)
+			pthread_join(starter[i], NULL);
+		ck_assert_int_eq(rc[0] | rc[1], 0);
+		iothread_stop(&t);
+		usleep(100); /* a joined thread leaves /proc a little later */
+		ck_assert_uint_le(nr_tasks(), before);
+	}
+	pthread_barrier_destroy(&together);
+}
+END_TEST
+
 static atomic_uint served;
 
 static void ready(void *ctx, uint32_t events)
@@ -190,6 +233,7 @@ int main(void)
 	tcase_add_test(c, call_on_the_thread_itself_does_not_wait_for_itself);
 	tcase_add_test(c, calls_of_many_threads_all_run_once);
 	tcase_add_test(c, call_after_stop_runs_in_the_caller_and_start_begins_again);
+	tcase_add_test(c, starts_of_several_threads_make_one);
 	tcase_add_test(c, events_are_served_between_calls);
 	tcase_add_test(c, fini_of_an_empty_struct_does_nothing);
 	tcase_add_test(c, run_once_without_events_returns_none);

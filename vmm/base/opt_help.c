@@ -3,13 +3,13 @@
 
 #include "vmm/base/opt.h"
 
-enum { TEXT_COLUMN = 8, LINE_END = 80 };
+enum { TEXT_COLUMN = 8, KEY_COLUMN = 25, LINE_END = 80 };
 
-static void print_wrapped(const char *text, int indent)
+/* column: how far the line has come. */
+static void print_wrapped(const char *text, int column, int indent)
 {
-	int column = indent;
-
-	printf("%*s", indent, "");
+	printf("%*s", MAX(indent - column, 0), "");
+	column = indent;
 	while (*text) {
 		int word = (int)strcspn(text, " ");
 
@@ -44,14 +44,18 @@ void opt_print_help(const struct opt *opts)
 		if (o->alias)
 			printf("   (also -%s)", o->alias);
 		putchar('\n');
-		print_wrapped(o->help, TEXT_COLUMN);
+		print_wrapped(o->help, 0, TEXT_COLUMN);
 		for (const struct opt_key *k = o->keys; k && k->name; k++) {
-			char name[64];
+			int column;
 
 			if (k->positional)
 				continue;
-			snprintf(name, sizeof(name), "%s=%s", k->name, k->value);
-			printf("%*s%-16s %s\n", TEXT_COLUMN, "", name, k->help);
+			column = printf("%*s%s=%s", TEXT_COLUMN, "", k->name, k->value);
+			if (column >= KEY_COLUMN) {
+				putchar('\n');
+				column = 0;
+			}
+			print_wrapped(k->help, column, KEY_COLUMN);
 		}
 	}
 }
