@@ -100,6 +100,15 @@ static int check_options(const struct block_options *o, struct err *e)
 	return 0;
 }
 
+/* Where the disk itself is missing, and would be written, say how one is made; a backing file is another matter. */
+static int none_there(int rc, const struct block_options *o, struct err *e)
+{
+	if (rc != -ENOENT || o->snapshot || (o->readonly && !o->check_only) || access(o->path, F_OK) == 0)
+		return rc;
+	return err_set(e, rc, "there is no %s; an empty disk is made with: qemu-img create -f %s %s 10G", o->path,
+		       o->format == BLOCK_QCOW2 || has_suffix(o->path, ".qcow2") ? "qcow2" : "raw", o->path);
+}
+
 static int open_images(struct block *b, const struct block_options *o, struct err *e)
 {
 	struct block_image base;
@@ -145,7 +154,7 @@ int block_open(struct block **b, const struct block_options *o, struct err *e)
 	n->workers = workers_new();
 	rc = n->label && n->workers ? 0 : err_set(e, -ENOMEM, "no memory for a disk");
 	if (!rc)
-		rc = open_images(n, o, e);
+		rc = none_there(open_images(n, o, e), o, e);
 	if (!rc)
 		rc = choose_engine(n, o, e);
 	if (rc < 0) {

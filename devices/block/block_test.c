@@ -41,7 +41,10 @@ static void ck_open_fails(int want, const char *part)
 
 START_TEST(unfit_images_have_their_sentences)
 {
-	ck_open_fails(-ENOENT, "there is no");
+	ck_open_fails(-ENOENT, "an empty disk is made with: qemu-img create -f raw");
+	g.o.format = BLOCK_QCOW2;
+	ck_open_fails(-ENOENT, "an empty disk is made with: qemu-img create -f qcow2");
+	g.o.format = BLOCK_RAW;
 	rig_make_file(&g, 0);
 	ck_open_fails(-EINVAL, "is empty (0 bytes)");
 	g.o.readonly = g.o.snapshot = true;
@@ -618,6 +621,19 @@ START_TEST(once_a_flush_has_failed_none_succeeds)
 }
 END_TEST
 
+/* A worker's sync, for a write that must be on the medium or for a format's tables, is told of it once. */
+START_TEST(data_lost_in_the_page_cache_fails_each_flush_whoever_was_told)
+{
+	use_engine(_i);
+	rig_open(&g, 2);
+	ck_assert_int_eq(rig_do(&g, BLOCK_FLUSH, 0, NULL, 0), 0);
+	ck_assert_int_eq(block_file_synced(g.block->image.file, -EIO), -EIO);
+	ck_assert_int_eq(rig_do(&g, BLOCK_FLUSH, 0, NULL, 0), -EIO);
+	ck_assert_int_eq(rig_do(&g, BLOCK_WRITE, 0, mem, 4096), 0);
+	ck_assert_int_eq(rig_do(&g, BLOCK_FLUSH, 0, NULL, 0), -EIO);
+}
+END_TEST
+
 START_TEST(an_unsafe_disk_flushes_nothing)
 {
 	const struct block_format_ops *raw = raw_ops_of();
@@ -675,6 +691,7 @@ int main(void)
 	tcase_add_loop_test(t, a_request_goes_through_extents_of_every_kind, 0, 2);
 	tcase_add_loop_test(t, a_write_that_must_be_on_the_medium_has_the_format_flushed, 0, 2);
 	tcase_add_test(t, once_a_flush_has_failed_none_succeeds);
+	tcase_add_loop_test(t, data_lost_in_the_page_cache_fails_each_flush_whoever_was_told, 0, 2);
 	tcase_add_test(t, an_unsafe_disk_flushes_nothing);
 	tcase_add_loop_test(t, less_memory_than_bytes_is_an_error_not_a_hang, 0, 2);
 	suite_add_tcase(s, t);

@@ -139,12 +139,21 @@ int block_file_write(const struct block_file *f, uint64_t at, const void *buf, s
 	return block_file_writev(f, at, &iov, 1, len, false);
 }
 
-int block_file_sync(const struct block_file *f)
+int block_file_synced(struct block_file *f, int rc)
+{
+	int none = 0;
+
+	if (rc < 0 && !f->direct)
+		atomic_compare_exchange_strong(&f->lost, &none, rc);
+	return rc < 0 ? rc : atomic_load(&f->lost);
+}
+
+int block_file_sync(struct block_file *f)
 {
 	int rc;
 
 	do
 		rc = fdatasync(f->fd);
 	while (rc < 0 && errno == EINTR);
-	return rc < 0 ? -errno : 0;
+	return block_file_synced(f, rc < 0 ? -errno : 0);
 }

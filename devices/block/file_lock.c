@@ -48,13 +48,13 @@ static int file_busy(const struct block_file *f, struct err *e)
 	if (f->readonly)
 		return err_set(
 			e, -EBUSY,
-			"%s is being written by another process (trellis, QEMU, qemu-img or qemu-nbd), so it "
-			"cannot be read consistently; end that one first",
+			"%s is being written by another process (trellis, QEMU, qemu-img or qemu-nbd) or another "
+			"--disk, so it cannot be read consistently; end that one first",
 			f->path);
 	return err_set(e, -EBUSY,
-		       "%s is in use by another process (trellis, QEMU, qemu-img or qemu-nbd); end that one "
-		       "first, or "
-		       "give each its own overlay: qemu-img create -f qcow2 -b IMAGE -F raw OVERLAY",
+		       "%s is in use by another process (trellis, QEMU, qemu-img or qemu-nbd) or another --disk; "
+		       "end that one first, or give each its own overlay: qemu-img create -f qcow2 -b IMAGE "
+		       "-F FORMAT OVERLAY",
 		       f->path);
 }
 

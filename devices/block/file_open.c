@@ -58,9 +58,7 @@ static int open_failed(int rc, const char *path, bool readonly, bool direct, str
 {
 	switch (rc) {
 	case -ENOENT:
-		return err_set(e, rc,
-			       "there is no %s; an empty disk is made with: qemu-img create -f raw %s 10G",
-			       path, path);
+		return err_set(e, rc, "there is no %s", path);
 	case -EACCES:
 	case -EPERM:
 		if (!readonly && can_read(path))

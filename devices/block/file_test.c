@@ -81,9 +81,9 @@ static void ck_sentence(int rc, int want, const char *part)
 
 /* ---- refusals ---- */
 
-START_TEST(open_of_a_missing_file_says_how_to_make_one)
+START_TEST(open_of_a_missing_file_says_so)
 {
-	ck_sentence(open_image(g.path, false, false), -ENOENT, "qemu-img create");
+	ck_sentence(open_image(g.path, false, false), -ENOENT, "there is no");
 }
 END_TEST
 
@@ -481,6 +481,23 @@ START_TEST(discard_gives_back_and_info_says_so)
 }
 END_TEST
 
+START_TEST(once_the_page_cache_has_lost_data_no_sync_succeeds)
+{
+	int pipes[2], fd;
+
+	make(64 << 10, false);
+	ck_assert_int_eq(block_file_sync(&f), 0);
+	ck_assert_int_eq(pipe(pipes), 0);
+	fd = f.fd;
+	f.fd = pipes[0]; /* cannot be synced */
+	ck_assert_int_eq(block_file_sync(&f), -EINVAL);
+	f.fd = fd;
+	ck_assert_int_eq(block_file_sync(&f), -EINVAL);
+	close(pipes[0]);
+	close(pipes[1]);
+}
+END_TEST
+
 START_TEST(a_file_that_may_not_grow_fails_the_write_alone)
 {
 	struct rlimit limit = { .rlim_cur = 4096, .rlim_max = RLIM_INFINITY };
@@ -600,7 +617,7 @@ int main(void)
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_set_timeout(t, 60);
-	tcase_add_test(t, open_of_a_missing_file_says_how_to_make_one);
+	tcase_add_test(t, open_of_a_missing_file_says_so);
 	tcase_add_test(t, open_of_an_empty_path_is_a_usage_error);
 	tcase_add_test(t, open_of_what_is_no_disk_says_what_it_is);
 	tcase_add_test(t, open_without_permission_says_readonly_when_that_would_do);
@@ -617,6 +634,7 @@ int main(void)
 	tcase_add_test(t, concurrent_writers_of_one_block_lose_nothing);
 	tcase_add_loop_test(t, zeroing_zeroes_exactly_and_gives_back_only_if_asked, 0, 2);
 	tcase_add_test(t, discard_gives_back_and_info_says_so);
+	tcase_add_test(t, once_the_page_cache_has_lost_data_no_sync_succeeds);
 	tcase_add_test(t, a_file_that_may_not_grow_fails_the_write_alone);
 	tcase_add_test(t, a_full_file_system_fails_the_write_alone);
 	tcase_add_test(t, cutting_a_vector_is_undone_exactly);

@@ -5,6 +5,7 @@
 #define TRELLIS_DEVICES_BLOCK_FORMAT_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "devices/block/block.h"
 
@@ -21,6 +22,7 @@ struct block_file {
 	uint32_t mem_align;        /* of memory under O_DIRECT; else 1 */
 	uint64_t bytes;            /* size when opened, or last looked at */
 	bool keep_size;            /* padding of ours must not make the file longer: raw images */
+	atomic_int lost;           /* a negative errno once the page cache has lost data: block_file_synced() */
 	struct spans *spans;       /* owned; who writes where, so that read-modify-write loses nothing; direct only */
 };
 
@@ -90,9 +92,17 @@ MUST_CHECK int block_file_writev(const struct block_file *f, uint64_t at, const 
 MUST_CHECK int block_file_size(const struct block_file *f, uint64_t *bytes);
 
 /* fdatasync; zero a range (giving space back if unmap and possible); give space back (-EOPNOTSUPP: cannot). */
-MUST_CHECK int block_file_sync(const struct block_file *f);
+MUST_CHECK int block_file_sync(struct block_file *f);
 MUST_CHECK int block_file_zero(const struct block_file *f, uint64_t at, uint64_t len, bool unmap);
 MUST_CHECK int block_file_discard(const struct block_file *f, uint64_t at, uint64_t len);
+
+/*
+ * What fdatasync, however it was asked for, said: rc is 0 or a negative errno. A failed one leaves no dirty pages
+ * behind: the kernel has given up on them, tells it once, and the next one would say that all is well. So once
+ * data was lost, no sync of this file succeeds any more, whoever was told. Under O_DIRECT there is nothing to lose
+ * but what the disk itself says. Returns rc, or the errno of the loss. Any thread.
+ */
+MUST_CHECK int block_file_synced(struct block_file *f, int rc);
 
 /* ---- the formats ---- */
 

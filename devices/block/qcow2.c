@@ -273,8 +273,8 @@ static int backing_format(const struct qcow2_header *h, const char *path, const 
 		return err_set(
 			e, -EPERM,
 			"%s: it stands on the backing file \"%s\"; add backing=on to have that opened, "
-			"or join the two with qemu-img rebase -b \"\"",
-			path, h->backing);
+			"or join the two with: qemu-img rebase -b \"\" %s",
+			path, h->backing, path);
 	if (depth + 1 >= QCOW2_MAX_DEPTH)
 		return err_set(e, -ELOOP,
 			       "%s: the chain of backing files is longer than %d images, or a circle", path,
@@ -294,8 +294,8 @@ static int backing_format(const struct qcow2_header *h, const char *path, const 
 			       path, h->backing);
 	return err_set(e, -EINVAL,
 		       "%s: it does not say which format its backing file \"%s\" has, and trellis does not "
-		       "guess; say it with qemu-img rebase -u -b \"%s\" -F raw|qcow2",
-		       path, h->backing, h->backing);
+		       "guess; say it with: qemu-img rebase -u -b \"%s\" -F raw|qcow2 %s",
+		       path, h->backing, h->backing, path);
 }
 
 static int open_backing(struct block_image *img, const struct qcow2_header *h, const char *path,

@@ -64,6 +64,9 @@ enum { QCOW2_AT_RT = 48, QCOW2_AT_INCOMPATIBLE = 72, QCOW2_AT_AUTOCLEAR = 88 };
 #define QCOW2_MAX_RT_BYTES  (8 * MIB)
 #define QCOW2_MAX_SNAPSHOTS 65536u
 
+/* Clusters of metadata in an image that is written: twice what the tables above can name. They are kept in memory. */
+#define QCOW2_MAX_METADATA (10 * MIB)
+
 /* A header, decoded and checked by qcow2_header_read(). */
 struct qcow2_header {
 	uint32_t version, cluster_bits, refcount_order, header_bytes;

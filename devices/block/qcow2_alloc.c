@@ -27,12 +27,30 @@ static int count_free(struct qcow2 *q, uint64_t cluster, uint64_t want, uint64_t
 	return 0;
 }
 
-/* Find free clusters beyond the hint, and make the refcount block for them if there is none. */
+/* Have a refcount block for a region where nothing is in use: it lies in the region that it counts. */
+static int new_block(struct qcow2 *q, uint64_t region, uint64_t cluster)
+{
+	int rc = qcow2_refcount_block_new(q, region, cluster);
+
+	if (rc)
+		return rc;
+	rc = qcow2_refcount_set(q, cluster, 1);
+	if (rc) { /* one that is counted as free would be handed out */
+		qcow2_rt_put(q, region, 0);
+		qcow2_metadata_del(q, cluster, 1);
+	}
+	return rc;
+}
+
+/*
+ * Find free clusters beyond the hint, and make the refcount block for them if there is none. Looking at refcounts
+ * may flush, which frees clusters and so may move the hint back: what was looked at is what is told.
+ */
 static int find_free(struct qcow2 *q, uint64_t want, uint64_t *first, uint64_t *nr)
 {
 	for (;;) {
-		uint64_t region = q->hint >> qcow2_rb_bits(q);
-		int rc = qcow2_reachable(q, q->hint, 1);
+		uint64_t hint = q->hint, at = hint, region = at >> qcow2_rb_bits(q);
+		int rc = qcow2_reachable(q, at, 1);
 
 		if (!rc && region >= q->rt_entries) {
 			rc = qcow2_grow_refcounts(q);
@@ -40,22 +58,17 @@ static int find_free(struct qcow2 *q, uint64_t want, uint64_t *first, uint64_t *
 				return rc;
 			continue;
 		}
-		if (!rc && !q->rt[region]) {
-			/* Nothing is in use there: the block lies in the region that it counts. */
-			rc = qcow2_refcount_block_new(q, region, q->hint);
-			if (!rc)
-				rc = qcow2_refcount_set(q, q->hint, 1);
-			if (!rc)
-				q->hint++;
-		}
+		if (!rc && !q->rt[region])
+			rc = new_block(q, region, at++);
 		if (!rc)
-			rc = count_free(q, q->hint, want, nr);
+			rc = count_free(q, at, want, nr);
 		if (rc)
 			return rc;
-		*first = q->hint;
+		*first = at;
+		if (q->hint == hint)
+			q->hint = at + !*nr;
 		if (*nr)
 			return 0;
-		q->hint++;
 	}
 }
 
@@ -109,7 +122,8 @@ int qcow2_alloc(struct qcow2 *q, uint64_t want, uint64_t *host, uint64_t *nr, bo
 		qcow2_unalloc(q, *host, done - 1);
 		return rc;
 	}
-	q->hint = MAX(q->hint, first + *nr);
+	if (q->hint >= first) /* else it was moved back, to clusters that were freed meanwhile */
+		q->hint = MAX(q->hint, first + *nr);
 	qcow2_extend(q, *host + (*nr << q->cluster_bits));
 	return 0;
 }
@@ -200,6 +214,9 @@ static int free_run(struct qcow2 *q, struct qcow2_clusters run)
 		if (!rc && !v)
 			rc = qcow2_corrupt(q,
 					   "the cluster at 0x%" PRIx64 " was in use and is counted as free",
+					   c << q->cluster_bits);
+		if (!rc && qcow2_metadata_overlap(q, c << q->cluster_bits, 1)) /* a table's own goes first */
+			rc = qcow2_corrupt(q, "an L2 entry pointed to metadata at 0x%" PRIx64,
 					   c << q->cluster_bits);
 		if (!rc)
 			rc = qcow2_refcount_set(q, c, v - 1);

@@ -136,25 +136,40 @@ static int find_room(struct qcow2 *q, struct qcow2_page **page)
 	return rc;
 }
 
-int qcow2_cache_get(struct qcow2 *q, uint64_t at, bool l2, struct qcow2_page **page)
+static struct qcow2_page *find_page(struct qcow2 *q, uint64_t at)
 {
-	int rc;
+	struct qcow2_page *page;
 
 	pthread_mutex_lock(&q->lock);
-	*page = qcow2_cache_find(q, at);
+	page = qcow2_cache_find(q, at);
 	pthread_mutex_unlock(&q->lock);
+	return page;
+}
+
+int qcow2_cache_get(struct qcow2 *q, uint64_t at, bool l2, struct qcow2_page **page)
+{
+	struct qcow2_page *room = NULL;
+	int rc;
+
+	*page = find_page(q, at);
+	if (!*page) {
+		rc = find_room(q, &room);
+		if (rc)
+			return rc;
+		/* A flush for room frees clusters, and may have read this very page for that. */
+		*page = find_page(q, at);
+	}
 	if (*page && (*page)->l2 == l2)
 		return 0;
 	if (*page)
 		return qcow2_corrupt(q, "an L2 table and a refcount block share the place 0x%llx",
 				     (unsigned long long)at);
-	rc = find_room(q, page);
-	if (!rc)
-		rc = block_file_read(&q->file, at, (*page)->data, q->page_bytes);
+	*page = room;
+	rc = block_file_read(&q->file, at, room->data, q->page_bytes);
 	if (rc)
 		return rc;
 	pthread_mutex_lock(&q->lock);
-	insert_locked(q, *page, at, l2);
+	insert_locked(q, room, at, l2);
 	pthread_mutex_unlock(&q->lock);
 	return 0;
 }

@@ -196,6 +196,9 @@ static int decode(struct qcow2_header *h, const struct raw *raw, const char *pat
 	const uint8_t *p = raw->bytes;
 	uint32_t crypt;
 
+	if (raw->len >= 4 && raw->len < QCOW2_HEADER_V2 && get_be32(p) == QCOW2_MAGIC)
+		return err_set(e, -EINVAL, "%s: its header ends after %zu bytes: is the file cut short?", path,
+			       (size_t)raw->len);
 	if (raw->len < QCOW2_HEADER_V2 || get_be32(p) != QCOW2_MAGIC)
 		return err_set(e, -EINVAL, "%s: this is not a qcow2 image; for a raw one give format=raw",
 			       path);

@@ -20,6 +20,7 @@ struct snapshots {
 static int note(struct qcow2 *q, const char *what, uint64_t at, uint64_t bytes, struct err *e)
 {
 	uint64_t end = align_up(q->file_end, q->cluster_bytes);
+	uint64_t nr = align_up(bytes, q->cluster_bytes) >> q->cluster_bits;
 	int rc = -EINVAL;
 
 	if (!bytes)
@@ -30,8 +31,12 @@ static int note(struct qcow2 *q, const char *what, uint64_t at, uint64_t bytes, 
 			       " is not aligned, or not in the file of %" PRIu64
 			       " bytes; qemu-img check -r all may mend it",
 			       q->file.path, what, at, q->file_end);
-	rc = qcow2_metadata_add(q, at >> q->cluster_bits,
-				align_up(bytes, q->cluster_bytes) >> q->cluster_bits);
+	/* A sparse file can claim more than there is memory for. */
+	if (!range_ok(q->metadata.nr, nr, QCOW2_MAX_METADATA))
+		return err_set(e, -EFBIG,
+			       "%s has more than %llu clusters of tables; open it with readonly=on",
+			       q->file.path, QCOW2_MAX_METADATA);
+	rc = qcow2_metadata_add(q, at >> q->cluster_bits, nr);
 	if (rc == -EEXIST)
 		return err_set(e, -EINVAL,
 			       "%s is corrupt: the %s at 0x%" PRIx64 " shares its place with another table; "

@@ -150,6 +150,19 @@ int qcow2_check_free(struct qcow2 *q, uint64_t cluster, uint64_t nr)
 	return 0;
 }
 
+/* What is not in the cache yet, and a flush on the way there must not find missing: the block counts itself. */
+static int count_itself(struct qcow2 *q, uint64_t cluster)
+{
+	unsigned int sector_bits = 9 + 3 - q->refcount_order;
+	uint64_t index = cluster & ((1ull << qcow2_rb_bits(q)) - 1);
+	uint8_t sector[BLOCK_SECTOR] = { 0 };
+
+	count_set(sector, (unsigned int)(index & ((1u << sector_bits) - 1)), q->refcount_order, 1);
+	return block_file_write(&q->file,
+				(cluster << q->cluster_bits) + (index >> sector_bits) * BLOCK_SECTOR, sector,
+				sizeof(sector));
+}
+
 int qcow2_refcount_block_new(struct qcow2 *q, uint64_t region, uint64_t cluster)
 {
 	uint64_t at = cluster << q->cluster_bits;
@@ -159,6 +172,8 @@ int qcow2_refcount_block_new(struct qcow2 *q, uint64_t region, uint64_t cluster)
 		rc = qcow2_check_free(q, cluster, 1);
 	if (!rc)
 		rc = qcow2_write_zeros(q, at, q->cluster_bytes);
+	if (!rc && cluster >> qcow2_rb_bits(q) == region)
+		rc = count_itself(q, cluster);
 	if (!rc)
 		rc = qcow2_metadata_add(q, cluster, 1);
 	if (rc)

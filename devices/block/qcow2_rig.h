@@ -151,7 +151,7 @@ int block_file_write(const struct block_file *f, uint64_t at, const void *buf, s
 	return block_file_writev(f, at, &iov, 1, len, false);
 }
 
-int block_file_sync(const struct block_file *f)
+int block_file_sync(struct block_file *f)
 {
 	int rc = rig_failure();
 

@@ -236,6 +236,31 @@ START_TEST(broken_header_is_refused_with_its_sentence_and_left_alone)
 }
 END_TEST
 
+/* Two snapshots whose extra data is 4 GiB each: 2^24 clusters of tables, in a file of a few KiB and holes. */
+START_TEST(more_tables_than_are_kept_in_memory_are_refused_for_writing)
+{
+	uint64_t table = HAND_BYTES;
+	uint8_t p[HAND_BYTES + 40];
+	struct block_image img;
+	int fd;
+
+	hand_image(p);
+	memset(p + table, 0, 40);
+	put_be32(p + 60, 2);
+	put_be64(p + 64, table);
+	put_be32(p + table + 36, 0xfffffff8 - 40);
+	save("img", p, sizeof(p));
+	fd = open(in_dir("img"), O_RDWR);
+	ck_assert_int_eq(pwrite(fd, p + table, 40, (off_t)(table + 0xfffffff8)), 40);
+	ck_assert_int_eq(ftruncate(fd, 9ll << 30), 0);
+	close(fd);
+	ck_assert_int_eq(qcow2_open(&img, in_dir("img"), &normal, false, 0, &e), -EFBIG);
+	ck_assert_msg(strstr(e.text, "clusters of tables"), "%s", e.text);
+	open_image(&img, "img", true);
+	close_image(&img);
+}
+END_TEST
+
 START_TEST(short_file_is_refused)
 {
 	uint8_t p[HAND_BYTES];
@@ -383,6 +408,31 @@ START_TEST(write_over_metadata_is_caught)
 		open_image(&img, "over", false);
 		ck_assert_int_eq(rig_io(&img, BLOCK_WRITE, 0, buf, 512), -EIO);
 		close_image(&img);
+	}
+}
+END_TEST
+
+START_TEST(dropping_metadata_is_caught_before_it_is_given_back)
+{
+	uint8_t p[7 * HAND_CLUSTER] = { 0 }, after[HAND_BYTES];
+	struct block_image img;
+	int fd;
+
+	for (unsigned int target = 1; target <= 4; target++) {
+		hand_image(p);
+		put_be64(p + 3 * HAND_CLUSTER, QCOW2_COPIED | (4 * HAND_CLUSTER));
+		put_be16(p + 2 * HAND_CLUSTER + 8, 1);
+		put_be64(p + 4 * HAND_CLUSTER, QCOW2_COPIED | target * HAND_CLUSTER);
+		save("drop", p, sizeof(p));
+		open_image(&img, "drop", false);
+		ck_assert_int_eq(rig_serve(&img, BLOCK_DISCARD, 0, 512, false), 0);
+		ck_assert_int_eq(rig_flush(&img), -EIO);
+		close_image(&img);
+		ck_assert_uint_eq(incompatible("drop"), QCOW2_INCOMPATIBLE_CORRUPT);
+		fd = open(in_dir("drop"), O_RDONLY);
+		ck_assert_int_eq(pread(fd, after, sizeof(after), 0), sizeof(after));
+		close(fd);
+		ck_assert_mem_eq(after + HAND_CLUSTER, p + HAND_CLUSTER, 3 * HAND_CLUSTER);
 	}
 }
 END_TEST
@@ -656,6 +706,61 @@ START_TEST(dropped_cluster_is_not_reused_while_a_transfer_goes_there)
 	close_image(&img);
 	check_image("img", false);
 	free(big);
+}
+END_TEST
+
+/*
+ * All 256 pages of the cache are made dirty with L2 tables, so that looking for free clusters has to flush; and
+ * that frees more runs than are remembered, so that the search begins anew in front of them.
+ */
+START_TEST(clusters_freed_while_free_ones_are_looked_for_do_not_mix_up_the_search)
+{
+	enum { PAGES = 256, SPAN = 64 * 512, DISK_BYTES = PAGES * SPAN, LAST = DISK_BYTES - 2 * 512 };
+	uint8_t *buf = malloc(DISK_BYTES), *got = malloc(DISK_BYTES);
+	struct block_image img;
+
+	NEED_QEMU_IMG();
+	fill(buf, DISK_BYTES);
+	ck_assert_int_eq(
+		run("qemu-img create -q -f qcow2 -o cluster_size=512,refcount_bits=1 img %d", DISK_BYTES), 0);
+	open_image(&img, "img", false);
+	ck_assert_int_eq(rig_io(&img, BLOCK_WRITE, 0, buf, LAST), 0);
+	ck_assert_int_eq(rig_flush(&img), 0);
+	for (uint64_t at = 0; at < DISK_BYTES; at += SPAN) {
+		ck_assert_int_eq(rig_serve(&img, BLOCK_DISCARD, at, 512, false), 0);
+		ck_assert_int_eq(rig_serve(&img, BLOCK_DISCARD, at + 1024, 512, false), 0);
+		memset(buf + at, 0, 512);
+		memset(buf + at + 1024, 0, 512);
+	}
+	ck_assert_int_eq(rig_io(&img, BLOCK_WRITE, LAST, buf + LAST, 2 * 512), 0);
+	ck_assert_int_eq(rig_io(&img, BLOCK_READ, 0, got, DISK_BYTES), 0);
+	ck_assert_mem_eq(got, buf, DISK_BYTES);
+	close_image(&img);
+	check_image("img", false);
+	free(buf);
+	free(got);
+}
+END_TEST
+
+/* So that a flush, and a power cut, may come right after it. */
+START_TEST(new_refcount_block_counts_itself_from_the_first)
+{
+	for (unsigned int bits = 1; bits <= 64; bits *= 2) {
+		struct block_image img;
+		struct qcow2 *q;
+
+		NEED_QEMU_IMG();
+		ck_assert_int_eq(
+			run("qemu-img create -q -f qcow2 -o cluster_size=512,refcount_bits=%u img 1M", bits),
+			0);
+		open_image(&img, "img", false);
+		q = img.image;
+		ck_assert_int_eq(qcow2_refcount_block_new(q, 1, (1ull << qcow2_rb_bits(q)) + 7), 0);
+		ck_assert_int_eq(qcow2_flush_refcounts(q), 0);
+		close_image(&img);
+		ck_assert_int_eq(run("truncate -s +4M img"), 0);
+		check_image("img", false);
+	}
 }
 END_TEST
 
@@ -1021,6 +1126,7 @@ int main(void)
 	tcase_set_timeout(t, 120);
 	tcase_add_loop_test(t, broken_header_is_refused_with_its_sentence_and_left_alone, 0,
 			    ARRAY_SIZE(rules));
+	tcase_add_test(t, more_tables_than_are_kept_in_memory_are_refused_for_writing);
 	tcase_add_test(t, short_file_is_refused);
 	tcase_add_test(t, unknown_feature_is_called_by_the_image_s_name);
 	tcase_add_test(t, corrupt_image_may_be_read_only);
@@ -1028,6 +1134,7 @@ int main(void)
 	tcase_add_test(t, backing_files_are_followed_only_as_told);
 	tcase_add_loop_test(t, corrupt_entry_gives_an_error_marks_the_image_and_stops_writes, 0, 7);
 	tcase_add_test(t, write_over_metadata_is_caught);
+	tcase_add_test(t, dropping_metadata_is_caught_before_it_is_given_back);
 	tcase_add_test(t, metadata_counted_as_free_is_not_handed_out);
 	tcase_add_loop_test(t, random_work_agrees_with_the_model_and_qemu_img, 0, ARRAY_SIZE(shapes));
 	tcase_add_loop_test(t, compressed_clusters_are_read_and_rewritten, 0, 3);
@@ -1035,6 +1142,8 @@ int main(void)
 	tcase_add_test(t, refcount_table_grows_with_the_file);
 	tcase_add_test(t, discarded_space_is_given_back_after_a_flush);
 	tcase_add_test(t, dropped_cluster_is_not_reused_while_a_transfer_goes_there);
+	tcase_add_test(t, clusters_freed_while_free_ones_are_looked_for_do_not_mix_up_the_search);
+	tcase_add_test(t, new_refcount_block_counts_itself_from_the_first);
 	tcase_add_test(t, lazy_refcounts_are_counted_anew);
 	tcase_add_test(t, failed_writes_lose_nothing_that_is_there);
 	tcase_add_test(t, overlay_takes_writes_and_leaves_the_image_alone);

@@ -185,6 +185,24 @@ static void job_step(struct block_job *job)
 	job_settle(job);
 }
 
+/*
+ * The end of a flush. Once one has failed, none succeeds: see block_file_synced(). The file itself has heard of
+ * what a worker synced, for whatever reason; this is for the ring's, and for a format's failures.
+ */
+static int job_flushed(const struct block_job *job, int rc)
+{
+	struct block *b = job->queue->block;
+	int none = 0;
+
+	if (!b->image.file)
+		return rc;
+	if (rc < 0 && !b->image.file->direct)
+		atomic_compare_exchange_strong(&b->flush_failed, &none, rc);
+	if (rc == 0)
+		rc = atomic_load(&b->flush_failed);
+	return rc < 0 ? rc : block_file_synced(b->image.file, 0);
+}
+
 void job_moved(struct block_job *job, int rc)
 {
 	const struct block_image *img = &job->queue->block->image;
@@ -200,27 +218,14 @@ void job_moved(struct block_job *job, int rc)
 	}
 	if (img->ops->mapped_done)
 		img->ops->mapped_done(img->image, &job->x, job->req->op == BLOCK_WRITE);
+	if (rc == -EIO && job->sync) /* RWF_DSYNC also tells, once, of what earlier writes have lost */
+		rc = job_flushed(job, rc);
 	if (rc < 0) {
 		job_finish(job, rc);
 		return;
 	}
 	job->req->moved += job->x.bytes;
 	job_step(job);
-}
-
-/*
- * A failed fdatasync leaves no dirty pages behind: the kernel has given up on them, and the next one would say
- * that all is well. So once data was lost behind the guest's back, no flush succeeds any more. Under O_DIRECT
- * there is nothing to lose but what the disk itself says.
- */
-static int job_flushed(const struct block_job *job, int rc)
-{
-	struct block *b = job->queue->block;
-	int none = 0;
-
-	if (rc < 0 && b->image.file && !b->image.file->direct)
-		atomic_compare_exchange_strong(&b->flush_failed, &none, rc);
-	return rc < 0 ? rc : atomic_load(&b->flush_failed);
 }
 
 void job_synced(struct block_job *job, int rc)
@@ -348,10 +353,14 @@ static bool queue_ready(const struct block_queue *q)
 
 static void queue_run(struct block_queue *q)
 {
+	bool more = false;
+
 	if (q->running)
 		return; /* called from done(): the rounds below see to what was submitted */
 	q->running = true;
 	for (unsigned int i = 0; i < QUEUE_ROUNDS; i++) {
+		if (q->ring.fd >= 0)
+			(void)uring_quiet(&q->ring, true);
 		queue_start(q);
 		if (q->ring.fd >= 0) {
 			queue_uring_submit(q);
@@ -359,10 +368,11 @@ static void queue_run(struct block_queue *q)
 		}
 		queue_take_returned(q);
 		queue_finish(q);
-		if (!queue_ready(q))
+		more = (q->ring.fd >= 0 && uring_quiet(&q->ring, false)) || queue_ready(q);
+		if (!more)
 			break;
 	}
-	if (queue_ready(q))
+	if (more)
 		queue_signal(q); /* go on after the others */
 	q->running = false;
 }
@@ -441,7 +451,8 @@ static int queue_init(struct block_queue *q, const struct gmem *mem, struct err 
 		return 0;
 	if (q->block->uring_asked)
 		return err_set(e, rc, "%s: %s; aio=threads works without", q->block->label, why.text);
-	log_warn("%s: %s: one of its queues goes on with threads", q->block->label, why.text);
+	if (!atomic_exchange(&q->block->warned, true))
+		log_warn("%s: %s: it goes on with threads", q->block->label, why.text);
 	return 0;
 }
 

@@ -27,7 +27,7 @@ struct block {
 	struct workers *workers;   /* owned; its own lock */
 	_Atomic uint64_t capacity; /* what block_poll_size() saw last */
 	atomic_int flush_failed;   /* a negative errno once the page cache has lost data; see job_flushed() */
-
+	atomic_bool warned;        /* that a queue has no io_uring */
 };
 
 enum job_kind {

@@ -106,6 +106,7 @@ static int uring_map(struct uring *u, const struct io_uring_params *p)
 	u->cq_head = (unsigned int *)(u->rings + p->cq_off.head);
 	u->cq_tail = (unsigned int *)(u->rings + p->cq_off.tail);
 	u->sq_mask = *(unsigned int *)(u->rings + p->sq_off.ring_mask);
+	u->cq_flags = p->cq_off.flags ? (unsigned int *)(u->rings + p->cq_off.flags) : NULL;
 	u->cq_mask = *(unsigned int *)(u->rings + p->cq_off.ring_mask);
 	u->cqes = (struct io_uring_cqe *)(u->rings + p->cq_off.cqes);
 	array = (unsigned int *)(u->rings + p->sq_off.array);
@@ -254,6 +255,20 @@ bool uring_must_enter(const struct uring *u)
 {
 	/* A hint: set a moment too late, the signal of the eventfd comes after it. */
 	return __atomic_load_n(u->sq_flags, __ATOMIC_RELAXED) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
+}
+
+bool uring_quiet(struct uring *u, bool quiet)
+{
+	if (u->cq_flags)
+		__atomic_store_n(u->cq_flags, quiet ? IORING_CQ_EVENTFD_DISABLED : 0, __ATOMIC_RELAXED);
+	if (quiet)
+		return false;
+	/*
+	 * Pairs with the kernel's barrier between posting a completion, or asking for IORING_ENTER_GETEVENTS, and
+	 * looking at the flag: one of us sees the other's store.
+	 */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	return uring_cqe(u) || uring_must_enter(u);
 }
 
 const struct io_uring_cqe *uring_cqe(const struct uring *u)

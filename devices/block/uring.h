@@ -24,6 +24,7 @@ struct uring {
 	struct io_uring_sqe *sqes; /* owned mapping of sq_entries */
 	unsigned int sq_entries, cq_entries, sq_mask, cq_mask;
 	unsigned int *sq_head, *sq_tail, *sq_flags, *cq_head, *cq_tail; /* in rings */
+	unsigned int *cq_flags;                                         /* in rings; NULL before Linux 5.8 */
 	struct io_uring_cqe *cqes;                                      /* in rings */
 	unsigned int tail; /* of the submission ring; the kernel is shown it in uring_enter() */
 };
@@ -46,6 +47,12 @@ MUST_CHECK int uring_check(struct err *e);
 MUST_CHECK int uring_register_file(struct uring *u, int fd);
 MUST_CHECK int uring_register_event(struct uring *u, int event_fd);
 MUST_CHECK int uring_register_buffers(struct uring *u, const struct iovec *iov, unsigned int nr);
+
+/*
+ * Have the eventfd not signalled while we look at the completions anyway. When quiet ends the caller must look once
+ * more: true is returned when there is something that came without a signal.
+ */
+bool uring_quiet(struct uring *u, bool quiet);
 
 /* The next entry to fill, all zero. There must be room: fewer than sq_entries are under way. */
 struct io_uring_sqe *uring_sqe(struct uring *u);
