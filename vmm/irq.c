@@ -299,6 +299,9 @@ int irqs_msi_set(void *ctx, struct msi_vector *v, uint64_t addr, uint32_t data)
 	struct irqs *irqs = ctx;
 	int rc;
 
+	/* Anywhere else it is a write to memory (SDM 3A, 11.11.1); KVM would look at the low bits alone. */
+	if (addr >> 20 != 0xfee)
+		return -EINVAL;
 	if (irqs->split)
 		addr = irqs_extended_addr(addr);
 	pthread_mutex_lock(&irqs->route_lock);

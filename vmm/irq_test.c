@@ -3,6 +3,7 @@
  * the guest tests called @split and @288 do.
  */
 #include <check.h>
+#include <errno.h>
 
 #include "vmm/irq.h"
 
@@ -22,6 +23,17 @@ START_TEST(extended_id_moves_to_the_upper_half)
 	ck_assert_uint_eq(irqs_extended_addr(0xfee12fec), 0x7f00fee1200cull);
 	ck_assert_uint_eq(irqs_extended_addr(0xfee00020), 0x100fee00000ull);
 	ck_assert_uint_eq(irqs_extended_addr(0), 0);
+}
+END_TEST
+
+START_TEST(message_to_memory_is_no_interrupt)
+{
+	static const uint64_t addrs[] = { 0, 0x50000000, 0xfed00000, 0xfef00000, 0x1fee00000, 0xfee0000000000000 };
+	struct msi_vector v = { .fd = -1, .gsi = 30 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(addrs); i++)
+		ck_assert_int_eq(irqs_msi_set(&irqs, &v, addrs[i], 0xa0), -EINVAL);
+	ck_assert(!v.live);
 }
 END_TEST
 
@@ -66,6 +78,7 @@ int main(void)
 	int failed;
 
 	tcase_add_test(t, extended_id_moves_to_the_upper_half);
+	tcase_add_test(t, message_to_memory_is_no_interrupt);
 	tcase_add_test(t, pics_kick_when_their_output_rises);
 	tcase_add_test(t, split_without_kvms_help_says_how_many_are_possible);
 	suite_add_tcase(s, t);

@@ -121,12 +121,8 @@ static void queue_interrupt(void *ctx, struct virtq *vq)
 static void queue_kicked(void *ctx, uint32_t events)
 {
 	struct virtio_queue *q = ctx;
-	uint64_t count;
 
-	(void)events;
-	/* EAGAIN: a stop took the queue out of the loop and put it back meanwhile. It was served then. */
-	if (read(q->kick.fd, &count, sizeof(count)) < 0)
-		return;
+	(void)events; /* edge-triggered: each kick is an event, and the counter need not be read */
 	if (!atomic_load(&q->dev->needs_reset))
 		q->dev->ops->serve(q->dev, q->vq.nr);
 }
@@ -167,7 +163,7 @@ static void queue_start_call(void *ctx)
 		return;
 	if (q->kernel)
 		return;
-	call->rc = loop_add(&q->thread->loop, &q->kick, EPOLLIN);
+	call->rc = loop_add(&q->thread->loop, &q->kick, EPOLLIN | EPOLLET);
 	q->polled = call->rc == 0;
 	if (call->rc < 0 && d->ops->queue_stop)
 		d->ops->queue_stop(d, q->vq.nr);

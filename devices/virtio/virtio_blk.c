@@ -74,12 +74,12 @@ static void blk_fill_config(struct virtio_blk *b, const struct virtio_blk_option
 	};
 
 	if (b->dev.features & VIRTIO_BIT(VIRTIO_BLK_F_DISCARD)) {
-		c.max_discard_sectors = htole32(BLK_MAX_RANGE_SECTORS);
+		c.max_discard_sectors = htole32(BLK_MAX_DISCARD_SECTORS);
 		c.max_discard_seg = htole32(BLK_MAX_RANGES);
 		c.discard_sector_alignment = htole32(MAX(info->discard_bytes / BLOCK_SECTOR, 1u));
 	}
 	if (b->dev.features & VIRTIO_BIT(VIRTIO_BLK_F_WRITE_ZEROES)) {
-		c.max_write_zeroes_sectors = htole32(BLK_MAX_RANGE_SECTORS);
+		c.max_write_zeroes_sectors = htole32(BLK_MAX_ZEROES_SECTORS);
 		c.max_write_zeroes_seg = htole32(BLK_MAX_RANGES);
 		c.write_zeroes_may_unmap = b->may_unmap;
 	}

@@ -12,7 +12,9 @@
 enum {
 	BLK_MAX_SEGS = 254,              /* of data in one request; QEMU says the same with a queue of 256 */
 	BLK_MAX_RANGES = 32,             /* in one discard or write-zeroes request */
-	BLK_MAX_RANGE_SECTORS = 1 << 22, /* 2 GiB in each of them */
+	BLK_MAX_DISCARD_SECTORS = 1 << 22, /* 2 GiB in each of them */
+	/* 1 MiB: a host that has to write the zeros does so before a reset of the device is over. */
+	BLK_MAX_ZEROES_SECTORS = 1 << 11,
 };
 
 /* Of data in one request: what one readv(2) moves at most, so that no request keeps a reset waiting long. */

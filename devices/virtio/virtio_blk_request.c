@@ -227,7 +227,7 @@ static int blk_parse_range(const struct virtio_blk *b, bool discard,
 
 	if (flags & ~(discard ? 0u : (uint32_t)VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP))
 		return VIRTIO_BLK_S_UNSUPP;
-	if (nr_sectors > BLK_MAX_RANGE_SECTORS || !blk_in_disk(b, sector, nr_sectors))
+	if (nr_sectors > (discard ? BLK_MAX_DISCARD_SECTORS : BLK_MAX_ZEROES_SECTORS) || !blk_in_disk(b, sector, nr_sectors))
 		return VIRTIO_BLK_S_IOERR;
 	x->offset = sector * BLOCK_SECTOR;
 	x->bytes = (uint64_t)nr_sectors * BLOCK_SECTOR;

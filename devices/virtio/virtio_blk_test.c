@@ -364,7 +364,7 @@ START_TEST(config_tells_what_the_disk_is)
 	ck_assert_uint_eq(le32toh(c.max_discard_sectors), 1 << 22);
 	ck_assert_uint_eq(le32toh(c.max_discard_seg), 32);
 	ck_assert_uint_eq(le32toh(c.discard_sector_alignment), 8);
-	ck_assert_uint_eq(le32toh(c.max_write_zeroes_sectors), 1 << 22);
+	ck_assert_uint_eq(le32toh(c.max_write_zeroes_sectors), 1 << 11);
 	ck_assert_uint_eq(le32toh(c.max_write_zeroes_seg), 32);
 	ck_assert_uint_eq(c.write_zeroes_may_unmap, 1);
 	ck_assert_uint_eq(virtio_blk_dev(blk)->config_len, 60);

@@ -113,11 +113,11 @@ static int net_vhost_possible(const struct virtio_net_options *o, struct err *e)
 	if (!b->ops->fd || b->ops->fd(b, 0) < 0 || !b->vnet_hdr)
 		return err_set(
 			e, -EINVAL,
-			"vhost works with a tap that has virtio headers, and %s is none; leave vhost=on out",
+			"vhost works with a tap that has virtio headers, and %s is none",
 			b->name);
 	if (o->rate_in.bytes || o->rate_in.ops || o->rate_out.bytes || o->rate_out.ops)
 		return err_set(e, -EINVAL,
-			       "vhost knows no rate limits; leave out vhost=on, or rate-in= and rate-out=");
+			       "vhost knows no rate limits, so rate-in= and rate-out= cannot be had with it");
 	return 0;
 }
 
@@ -146,7 +146,7 @@ int net_vhost_choose(struct virtio_net *n, const struct virtio_net_options *o, c
 		n->vhost = true;
 		n->dev.features = net_sound_features(vhost_net_mask(&n->pair[0].vhost, n->dev.features));
 	} else if (o->vhost == VHOST_ON) {
-		return err_set(e, rc, "%s: %s", o->name, why.text);
+		return err_set(e, rc, "%s: vhost=on: %s; vhost=try goes on without", o->name, why.text);
 	} else {
 		log_info("%s: without vhost: %s", o->name, why.text);
 	}

@@ -152,7 +152,7 @@ START_TEST(vhost_on_without_vhost_is_an_error_and_try_is_not)
 
 	host.open_rc = -ENOENT;
 	ck_assert_int_eq(virtio_net_new(&net, &opt, &td.mem, &e), -ENOENT);
-	ck_assert_ptr_nonnull(strstr(e.text, "net0: no vhost here; run: modprobe"));
+	ck_assert_ptr_nonnull(strstr(e.text, "net0: vhost=on: no vhost here; run: modprobe"));
 	opt.vhost = VHOST_TRY;
 	make();
 	ck_assert(!virtio_net_uses_vhost(net));

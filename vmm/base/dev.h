@@ -79,7 +79,8 @@ enum stop_reason {
  * mmio_remove take it away; accesses that are under way in other vCPUs may still finish.
  * msi_open    make an eventfd and reserve a route. msi_close() is safe on a vector that is not open
  *             (fd -1, gsi -1).
- * msi_set     route v to this message and deliver from now on (also what is pending).
+ * msi_set     route v to this message and deliver from now on (also what is pending). -EINVAL: the address is not
+ *             one that interrupts.
  * msi_mask    deliver nothing; signals stay pending.
  * doorbell    have fd (eventfd) signalled when the guest writes len bytes (0: any) at gpa, without an
  *             exit to us. add = false takes it away again (same arguments).
