@@ -2,10 +2,12 @@
 #include "vmm/device_options.h"
 
 #include <errno.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "devices/block/block.h"
+#include "devices/net/forward.h"
 #include "devices/virtio/virtio_net.h"
 #include "devices/virtio/virtq.h"
 
@@ -59,7 +61,7 @@ static const struct opt_key disk_keys[] = {
 	{ .name = "backing", .value = "on|off", .kind = OPT_BOOL, DISK(backing),
 	  .help = "follow the backing file that a qcow2 image names (default off)" },
 	{ .name = "cache", .value = "MODE", .kind = OPT_CHOICE, .choices = cache_choices, DISK(cache),
-	  .help = "writeback (default), none, writethrough, directsync or unsafe; see DISKS" },
+	  .help = "writeback (default), none, writethrough, directsync or unsafe; see DISKS in the manual" },
 	{ .name = "aio", .value = "ENGINE", .kind = OPT_CHOICE, .choices = aio_choices, DISK(aio),
 	  .help = "io_uring, threads, native (the best direct one) or auto (default)" },
 	{ .name = "queues", .value = "N", .kind = OPT_UINT, .min = 1, .max = 64, DISK(queues),
@@ -88,6 +90,40 @@ static int check_queue_size(const char *option, unsigned int size, struct err *e
 	return 0;
 }
 
+static int check_id(const char *option, const char *id, struct err *e)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+
+	if (!id || (strlen(id) < DEVICE_NAME_BYTES && strspn(id, letters) == strlen(id)))
+		return 0;
+	return err_usage(e, "%s: id=%s: expected up to %d of letters, digits, '.', '_' and '-'", option, id,
+			 DEVICE_NAME_BYTES - 1);
+}
+
+static int check_burst(const char *option, const char *key, uint64_t rate, uint64_t burst, struct err *e)
+{
+	if (rate || !burst)
+		return 0;
+	return err_usage(e, "%s: a burst is how far a limit may be overrun at once, so it needs the limit: %s=", option, key);
+}
+
+static int check_disk(const struct disk_option *d, struct err *e)
+{
+	int rc;
+
+	if (d->serial && strlen(d->serial) > 20)
+		return err_usage(e, "--disk: serial=%s: expected up to 20 bytes", d->serial);
+	if (d->readonly && d->snapshot)
+		return err_usage(e, "--disk %s: readonly=on and snapshot=on together make no sense: nothing would be written",
+				 d->path);
+	if (d->backing && (d->format == BLOCK_RAW || d->format == BLOCK_NULL))
+		return err_usage(e, "--disk %s: backing=on belongs to format=qcow2; no other image has a backing file", d->path);
+	if ((rc = check_id("--disk", d->id, e)) < 0 || (rc = check_burst("--disk", "iops", d->iops, d->iops_burst, e)) < 0 ||
+	    (rc = check_burst("--disk", "bps", d->bps, d->bps_burst, e)) < 0)
+		return rc;
+	return check_queue_size("--disk", d->queue_size, e);
+}
+
 static int parse_disk(void *config, const char *arg, struct err *e)
 {
 	struct device_options *o = config;
@@ -103,12 +139,7 @@ static int parse_disk(void *config, const char *arg, struct err *e)
 		return rc;
 	if (!d->path)
 		return err_usage(e, "--disk %s: path=FILE is missing", arg);
-	if (d->serial && strlen(d->serial) > 20)
-		return err_usage(e, "--disk: serial=%s: expected up to 20 bytes", d->serial);
-	if (d->readonly && d->snapshot)
-		return err_usage(e, "--disk %s: readonly=on and snapshot=on together make no sense: nothing would be written",
-				 d->path);
-	return check_queue_size("--disk", d->queue_size, e);
+	return check_disk(d, e);
 }
 
 /* ---- network ---- */
@@ -159,14 +190,17 @@ static int parse_mac(struct net_option *n, struct err *e)
 
 	if (!n->mac)
 		return 0;
-	if (strspn(n->mac, "0123456789abcdefABCDEF:") != strlen(n->mac) ||
+	if (strlen(n->mac) != strlen("52:54:00:12:34:56") || strspn(n->mac, "0123456789abcdefABCDEF:") != strlen(n->mac) ||
 	    sscanf(n->mac, "%2x:%2x:%2x:%2x:%2x:%2x%n", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5], &used) != 6 || n->mac[used])
 		return err_usage(e, "--net: mac=%s: expected six pairs of hexadecimal digits, e.g. 52:54:00:12:34:56", n->mac);
 	for (unsigned int i = 0; i < 6; i++)
 		n->mac_bytes[i] = (uint8_t)b[i];
 	if (n->mac_bytes[0] & 1)
 		return err_usage(e, "--net: mac=%s is a group's address; the first byte of an interface's own is even", n->mac);
-	return 0;
+	for (unsigned int i = 0; i < 6; i++)
+		if (n->mac_bytes[i])
+			return 0;
+	return err_usage(e, "--net: mac=%s is nobody's address; expected e.g. 52:54:00:12:34:56", n->mac);
 }
 
 static int parse_fds(struct net_option *n, struct err *e)
@@ -188,6 +222,38 @@ static int parse_fds(struct net_option *n, struct err *e)
 		at = end ? end + 1 : NULL;
 	}
 	return 0;
+}
+
+static int check_interface(const char *key, const char *name, struct err *e)
+{
+	if (!name || (strlen(name) < IFNAMSIZ && !strpbrk(name, "/% ")))
+		return 0;
+	return err_usage(e, "--net: %s=%s: expected the name of an interface, up to %d bytes", key, name, IFNAMSIZ - 1);
+}
+
+static int check_forwards(const struct net_option *n, struct err *e)
+{
+	struct forward f[FORWARD_MAX];
+	int rc;
+
+	for (unsigned int i = 0, nr = 0; i < n->forward.nr; i++, nr += (unsigned int)rc)
+		if ((rc = forward_parse(n->forward.text[i], f + nr, FORWARD_MAX - nr, e)) < 0) {
+			err_prefix(e, "--net user");
+			return rc;
+		}
+	return 0;
+}
+
+static int check_net(const struct net_option *n, struct err *e)
+{
+	int rc;
+
+	if ((rc = check_interface("ifname", n->ifname, e)) < 0 || (rc = check_interface("bridge", n->bridge, e)) < 0 ||
+	    (rc = check_id("--net", n->id, e)) < 0 || (rc = check_forwards(n, e)) < 0 ||
+	    (rc = check_burst("--net", "rate-in", n->rate_in, n->burst_in, e)) < 0 ||
+	    (rc = check_burst("--net", "rate-out", n->rate_out, n->burst_out, e)) < 0)
+		return rc;
+	return check_queue_size("--net", n->queue_size, e);
 }
 
 /* Keys that one kind of back end alone has. */
@@ -218,12 +284,16 @@ static int parse_net(void *config, const char *arg, struct err *e)
 {
 	struct device_options *o = config;
 	struct net_option *n;
+	char word[32];
 	int rc;
 
+	snprintf(word, sizeof(word), "%.*s", (int)strcspn(arg, ","), arg);
 	if (o->nr_nets == MAX_NETS)
 		return err_usage(e, "--net: a machine has at most %d interfaces", MAX_NETS);
 	n = &o->net[o->nr_nets++];
 	*n = (struct net_option){ .type = NET_NOT_SAID, .queue_size = 256 };
+	if (strcmp(word, "tap") != 0 && strcmp(word, "user") != 0 && !strchr(word, '='))
+		return err_usage(e, "--net %s: expected tap, user, bridge=NAME or socket=PATH first", *word ? word : "''");
 	rc = opt_parse_list("--net", arg, net_keys, n, e);
 	if (rc < 0)
 		return rc;
@@ -242,7 +312,7 @@ static int parse_net(void *config, const char *arg, struct err *e)
 		return rc;
 	if (!n->queues)
 		n->queues = n->nr_fds ? n->nr_fds : 1;
-	return check_queue_size("--net", n->queue_size, e);
+	return check_net(n, e);
 }
 
 /* ---- the smaller ones ---- */
@@ -265,6 +335,8 @@ static int parse_console(void *config, const char *arg, struct err *e)
 		return err_usage(e, "--console: a machine has at most %d of them", MAX_CONSOLES);
 	c = &o->console[o->nr_consoles++];
 	rc = opt_parse_list("--console", arg, console_keys, c, e);
+	if (rc == 0 && !c->to)
+		return err_usage(e, "--console %s: expected stdio, none, file:PATH, pty or unix:PATH first", arg);
 	return rc < 0 ? rc : stream_option_parse(&c->stream, "--console", c->to, e);
 }
 
@@ -303,11 +375,15 @@ static const struct opt_key rng_keys[] = {
 static int parse_rng(void *config, const char *arg, struct err *e)
 {
 	struct device_options *o = config;
+	int rc;
 
 	if (o->rng.present)
 		return err_usage(e, "--rng: a machine has one entropy device");
 	o->rng.present = true;
-	return arg ? opt_parse_list("--rng", arg, rng_keys, &o->rng, e) : 0;
+	if (!arg)
+		return 0;
+	rc = opt_parse_list("--rng", arg, rng_keys, &o->rng, e);
+	return rc < 0 ? rc : check_burst("--rng", "bps", o->rng.bps, o->rng.bps_burst, e);
 }
 
 static int parse_monitor(void *config, const char *arg, struct err *e)
@@ -336,9 +412,44 @@ const struct opt device_opts[] = {
 	{ .name = "rng", .arg = "KEY=VALUE...", .parse = parse_rng, .keys = rng_keys, .optional = true,
 	  .help = "Add an entropy device (virtio-rng), fed by getrandom(2)." },
 	{ .name = "monitor", .arg = "unix:PATH", .parse = parse_monitor,
-	  .help = "Take commands at a Unix socket: balloon SIZE, balloon?, stats; see MONITOR." },
+	  .help = "Take commands at a Unix socket: balloon SIZE, balloon?, stats; see MONITOR in the manual." },
 	{ 0 },
 };
+
+void device_name(char name[DEVICE_NAME_BYTES], const char *id, const char *prefix, unsigned int i)
+{
+	if (id)
+		snprintf(name, DEVICE_NAME_BYTES, "%s", id);
+	else
+		snprintf(name, DEVICE_NAME_BYTES, "%s%u", prefix, i);
+}
+
+/* Messages and statistics would not tell them apart. */
+static int check_names(const struct device_options *o, struct err *e)
+{
+	char name[MAX_DISKS + MAX_NETS][DEVICE_NAME_BYTES];
+	unsigned int nr = 0;
+
+	for (unsigned int i = 0; i < o->nr_disks; i++)
+		device_name(name[nr++], o->disk[i].id, "disk", i);
+	for (unsigned int i = 0; i < o->nr_nets; i++)
+		device_name(name[nr++], o->net[i].id, "net", i);
+	for (unsigned int i = 0; i < nr; i++)
+		for (unsigned int k = 0; k < i; k++)
+			if (!strcmp(name[k], name[i]))
+				return err_usage(e, "two devices are called %s; give each an id= of its own", name[i]);
+	return 0;
+}
+
+int device_options_check(const struct device_options *o, unsigned int others, struct err *e)
+{
+	unsigned int nr = o->nr_disks + o->nr_nets + !!o->nr_consoles + o->balloon.present + o->rng.present + others;
+
+	if (nr > MAX_PCI_DEVICES)
+		return err_usage(e, "%u PCI devices are asked for, and a machine has room for %d: each --disk, --net, --balloon, "
+				    "--rng and --test-device is one, all --console together one", nr, MAX_PCI_DEVICES);
+	return check_names(o, e);
+}
 
 void device_options_fini(struct device_options *o)
 {

@@ -8,7 +8,8 @@
 #include "devices/net/netdev.h"
 #include "vmm/base/opt.h"
 
-enum { MAX_DISKS = 32, MAX_NETS = 16, MAX_CONSOLES = 16 };
+enum { MAX_PCI_DEVICES = 31, DEVICE_NAME_BYTES = 16 };
+enum { MAX_DISKS = MAX_PCI_DEVICES, MAX_NETS = 16, MAX_CONSOLES = 16 };
 
 /* Where a byte stream leads: "stdio", "file:PATH", and so on, for --serial and --console. */
 enum stream_mode { STREAM_NONE, STREAM_STDIO, STREAM_FILE, STREAM_PTY, STREAM_UNIX };
@@ -79,6 +80,16 @@ struct device_options {
 extern const struct opt device_opts[];
 
 void device_options_fini(struct device_options *o);
+
+/*
+ * What only all of them together can tell: whether their names differ, and whether there are PCI slots for them.
+ * others  how many PCI devices the machine has besides
+ * Returns 0, or -EINVAL (usage) with a sentence.
+ */
+MUST_CHECK int device_options_check(const struct device_options *o, unsigned int others, struct err *e);
+
+/* A device's name in messages and statistics: the id that was given, or prefix and number. */
+void device_name(char name[DEVICE_NAME_BYTES], const char *id, const char *prefix, unsigned int i);
 
 /*
  * Read "stdio", "none", "file:PATH", "pty" or "unix:PATH".

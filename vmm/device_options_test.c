@@ -122,7 +122,26 @@ static const struct {
 	{ ARGS("--disk", "a,iops=x"), "iops=x: expected a number" },
 	{ ARGS("--disk", "a,speed=1"), "unknown key 'speed'; known are format=" },
 	{ ARGS("--disk", "a,fixed-buffers=on", "--balloon"), "so --balloon could give nothing back" },
-	{ ARGS("--net", "wifi"), "--net wifi: expected one of tap, user" },
+	{ ARGS("--disk", "a,iops-burst=5"), "so it needs the limit: iops=" },
+	{ ARGS("--disk", "a,bps-burst=5"), "so it needs the limit: bps=" },
+	{ ARGS("--disk", "a,id=sixteen-letters1"), "id=sixteen-letters1: expected up to 15 of letters" },
+	{ ARGS("--disk", "a,id=a b"), "id=a b: expected up to 15 of letters" },
+	{ ARGS("--disk", "a,id=x", "--net", "user,id=x"), "two devices are called x; give each an id= of its own" },
+	{ ARGS("--disk", "a,id=disk1", "--disk", "b"), "two devices are called disk1" },
+	{ ARGS("--disk", "a,format=raw,backing=on"), "backing=on belongs to format=qcow2" },
+	{ ARGS("--net", "wifi"), "--net wifi: expected tap, user, bridge=NAME or socket=PATH first" },
+	{ ARGS("--net", "bridge"), "--net bridge: expected tap, user, bridge=NAME or socket=PATH first" },
+	{ ARGS("--net", ""), "--net '': expected tap, user, bridge=NAME or socket=PATH first" },
+	{ ARGS("--net", "tap,ifname=sixteen-letters1"), "expected the name of an interface, up to 15 bytes" },
+	{ ARGS("--net", "bridge=sixteen-letters1"), "expected the name of an interface, up to 15 bytes" },
+	{ ARGS("--net", "user,forward=sctp:1:2"), "--net user: forward sctp:1:2: expected e.g. tcp:2222:22" },
+	{ ARGS("--net", "user,forward=tcp:1:70000"), "no ports from 1 to 65535" },
+	{ ARGS("--net", "user,burst-in=1M"), "so it needs the limit: rate-in=" },
+	{ ARGS("--net", "user,rate-in=1M,burst-out=1M"), "so it needs the limit: rate-out=" },
+	{ ARGS("--net", "user,mac=5:4:0:1:3:5"), "expected six pairs" },
+	{ ARGS("--net", "user,mac=00:00:00:00:00:00"), "is nobody's address" },
+	{ ARGS("--console", "name=foo"), "--console name=foo: expected stdio, none, file:PATH, pty or unix:PATH first" },
+	{ ARGS("--rng", "bps-burst=1K"), "so it needs the limit: bps=" },
 	{ ARGS("--net", "queues=2"), "expected tap, user, bridge=NAME or socket=PATH first" },
 	{ ARGS("--net", "tap"), "ifname=NAME or fd=N is missing" },
 	{ ARGS("--net", "tap,ifname=a,fd=3"), "give ifname= or fd=, not both" },
@@ -157,6 +176,22 @@ START_TEST(wrong_device_is_refused_with_a_sentence)
 }
 END_TEST
 
+START_TEST(more_devices_than_pci_slots_are_refused)
+{
+	char *argv[3 + 2 * MAX_PCI_DEVICES + 2] = { "run", "--kernel", "vmlinuz" };
+
+	for (unsigned int i = 0; i < MAX_PCI_DEVICES; i++) {
+		argv[3 + 2 * i] = "--disk";
+		argv[4 + 2 * i] = "a";
+	}
+	ck_assert_int_eq(parse(argv), 0);
+	teardown();
+	argv[3 + 2 * MAX_PCI_DEVICES] = "--rng";
+	ck_assert_int_eq(parse(argv), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(e.text, "32 PCI devices are asked for, and a machine has room for 31"));
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("device_options");
@@ -170,6 +205,7 @@ int main(void)
 	tcase_add_test(c, net_kinds_are_told_apart);
 	tcase_add_test(c, balloon_and_rng_go_with_and_without_words);
 	tcase_add_test(c, console_on_the_terminal_takes_it_from_com1);
+	tcase_add_test(c, more_devices_than_pci_slots_are_refused);
 	tcase_add_loop_test(c, wrong_device_is_refused_with_a_sentence, 0, ARRAY_SIZE(bad));
 	suite_add_tcase(suite, c);
 	sr = srunner_create(suite);

@@ -223,7 +223,7 @@ int machine_check(struct machine *m, const struct run_options *opts, struct err 
 	free(table);
 	if (rc < 0 || (rc = memory_check_host_nodes(&m->procs.topo, "/sys", e)) < 0 ||
 	    (rc = memory_init(&m->mem, m->procs.ram_bytes, e)) < 0 || (rc = platform_describe(m, e)) < 0 ||
-	    (rc = machine_check_disks(m, e)) < 0)
+	    (rc = machine_check_disks(m, e)) < 0 || (rc = machine_check_balloon(m, e)) < 0)
 		return rc;
 	rq = boot_request(m);
 	return boot_load(&rq, &m->mem.gmem, &m->entry, e);

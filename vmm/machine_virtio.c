@@ -42,15 +42,6 @@ static int plug_virtio(struct machine *m, struct virtio_pci *vp, struct virtio_d
 	return pci_root_add(&m->pci, (unsigned int)slot, &vp->func, e);
 }
 
-/* An id that was given, or prefix and number. */
-static void name_device(char name[MACHINE_NAME_BYTES], const char *id, const char *prefix, unsigned int i)
-{
-	if (id)
-		snprintf(name, MACHINE_NAME_BYTES, "%s", id);
-	else
-		snprintf(name, MACHINE_NAME_BYTES, "%s%u", prefix, i);
-}
-
 /* ---- disks ---- */
 
 static struct block_options block_options(const struct disk_option *d, const char *label)
@@ -74,7 +65,7 @@ static int plug_disk(struct machine *m, unsigned int i, struct err *e)
 	};
 	int rc;
 
-	name_device(disk->name, d->id, "disk", i);
+	device_name(disk->name, d->id, "disk", i);
 	m->virtio.nr_disks = i + 1;
 	if ((rc = block_open(&disk->block, &bo, e)) < 0)
 		return rc;
@@ -90,19 +81,19 @@ int machine_check_disks(const struct machine *m, struct err *e)
 {
 	for (unsigned int i = 0; i < m->opts->devices.nr_disks; i++) {
 		const struct disk_option *d = &m->opts->devices.disk[i];
-		char name[MACHINE_NAME_BYTES];
+		char name[DEVICE_NAME_BYTES];
 		struct block_options bo = block_options(d, name);
 		struct block *b;
 		int rc;
 
-		name_device(name, d->id, "disk", i);
+		device_name(name, d->id, "disk", i);
 		bo.check_only = !d->readonly && !d->snapshot; /* a repair, or a dirty bit, would change it */
 		bo.readonly = bo.readonly || d->snapshot;
 		bo.snapshot = false;
 		if ((rc = block_open(&b, &bo, e)) < 0)
 			return rc;
 		block_close(b);
-		if (d->path && !d->readonly && !d->snapshot && access(d->path, W_OK) < 0)
+		if (d->format != BLOCK_NULL && !d->readonly && !d->snapshot && access(d->path, W_OK) < 0)
 			return err_sys(e, -errno, "%s: %s cannot be written; give readonly=on, or a file that can", name, d->path);
 	}
 	return 0;
@@ -157,7 +148,7 @@ static int plug_net(struct machine *m, unsigned int i, struct err *e)
 	};
 	int rc;
 
-	name_device(net->name, o->id, "net", i);
+	device_name(net->name, o->id, "net", i);
 	m->virtio.nr_nets = i + 1;
 	if (o->mac)
 		memcpy(no.mac, o->mac_bytes, sizeof(no.mac));
@@ -193,15 +184,14 @@ static int open_streams(struct machine *m, struct virtio_console_port *port, str
 	for (unsigned int i = 0; i < o->nr_consoles; i++) {
 		const struct console_option *c = &o->console[i];
 		int rc;
+		const bool none = c->stream.mode == STREAM_NONE; /* every port leads somewhere */
 
-		port[i] = (struct virtio_console_port){ .name = c->name };
-		if (c->stream.mode == STREAM_NONE)
-			continue;
-		rc = chardev_init(&v->chr[i], machine_stream_kind(c->stream.mode), c->stream.path, c->name ? c->name : "console",
-				  &v->io.loop, c->stream.mode == STREAM_STDIO ? &escape : NULL, e);
+		port[i] = (struct virtio_console_port){ .name = c->name, .chr = &v->chr[i] };
+		rc = chardev_init(&v->chr[i], none ? CHARDEV_FILE : machine_stream_kind(c->stream.mode),
+				  none ? "/dev/null" : c->stream.path, c->name ? c->name : "console", &v->io.loop,
+				  c->stream.mode == STREAM_STDIO ? &escape : NULL, e);
 		if (rc < 0)
 			return rc;
-		port[i].chr = &v->chr[i];
 	}
 	return 0;
 }
@@ -213,9 +203,21 @@ static int plug_console(struct machine *m, struct err *e)
 	int rc = open_streams(m, port, e);
 
 	v->nr_chrs = v->chr ? m->opts->devices.nr_consoles : 0;
-	if (rc < 0 || (rc = virtio_console_new(&v->console, "console", &v->io, port, v->nr_chrs, &m->mem.gmem, e)) < 0)
+	if (rc < 0 || (rc = virtio_console_new(&v->console, "console", &v->io, port, v->nr_chrs, &m->mem.gmem, e)) < 0 ||
+	    (rc = iothread_start(&v->io, e)) < 0) /* Ctrl-a x must work before, and without, a driver */
 		return rc;
 	return plug_virtio(m, &v->console_pci, virtio_console_dev(v->console), CLASS_COMMUNICATION, e);
+}
+
+int machine_check_balloon(const struct machine *m, struct err *e)
+{
+	const uint64_t size = m->opts->devices.balloon.size_bytes, ram = m->procs.ram_bytes;
+	char have[24], want[24];
+
+	if (size <= ram)
+		return 0;
+	return err_usage(e, "--balloon: size=%s is more than the machine's memory of %s",
+			 opt_size_text(size, want, sizeof(want)), opt_size_text(ram, have, sizeof(have)));
 }
 
 static int plug_balloon(struct machine *m, struct err *e)
@@ -227,13 +229,9 @@ static int plug_balloon(struct machine *m, struct err *e)
 		.deflate_on_oom = o->deflate_on_oom, .free_page_reporting = o->free_page_reporting,
 		.stats_interval_s = o->stats_interval_s,
 	};
-	char have[24], want[24];
-	int rc;
+	int rc = machine_check_balloon(m, e);
 
-	if (bo.target_bytes > ram)
-		return err_usage(e, "--balloon: size=%s is more than the machine's memory of %s",
-				 opt_size_text(bo.target_bytes, want, sizeof(want)), opt_size_text(ram, have, sizeof(have)));
-	if ((rc = virtio_balloon_new(&m->virtio.balloon, &bo, &m->mem.gmem, e)) < 0)
+	if (rc < 0 || (rc = virtio_balloon_new(&m->virtio.balloon, &bo, &m->mem.gmem, e)) < 0)
 		return rc;
 	return plug_virtio(m, &m->virtio.balloon_pci, virtio_balloon_dev(m->virtio.balloon), CLASS_NONE, e);
 }

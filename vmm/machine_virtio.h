@@ -17,17 +17,16 @@
 #include "vmm/device_options.h"
 #include "vmm/monitor.h"
 
-enum { MACHINE_NAME_BYTES = 16 };
 
 struct machine_disk {
-	char name[MACHINE_NAME_BYTES]; /* "disk0", unless an id was given */
+	char name[DEVICE_NAME_BYTES]; /* "disk0", unless an id was given */
 	struct block *block;           /* owned, as all here */
 	struct virtio_blk *blk;
 	struct virtio_pci pci;
 };
 
 struct machine_net {
-	char name[MACHINE_NAME_BYTES];
+	char name[DEVICE_NAME_BYTES];
 	struct netdev *netdev;
 	struct virtio_net *net;
 	struct virtio_pci pci;
@@ -64,5 +63,8 @@ void machine_virtio_end(struct machine *m);
 
 /* Only look whether the disks could be opened as the options say; nothing is changed or started. */
 MUST_CHECK int machine_check_disks(const struct machine *m, struct err *e);
+
+/* Is the balloon's size within the machine's memory? Returns 0, or -EINVAL (usage) with a sentence. */
+MUST_CHECK int machine_check_balloon(const struct machine *m, struct err *e);
 
 #endif

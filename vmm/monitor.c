@@ -48,8 +48,8 @@ static void set_balloon(struct monitor *m, const char *size)
 	uint64_t bytes;
 	int rc;
 
-	if (opt_parse_size(size, 0, UINT64_MAX, &bytes) < 0) {
-		say_error(m, "balloon: expected a size, e.g. 'balloon 512M'");
+	if (opt_parse_size(size, MIB, UINT64_MAX, &bytes) < 0) {
+		say_error(m, "balloon: expected a size of 1M or more, e.g. 'balloon 512M'");
 		return;
 	}
 	rc = m->ops->set_balloon(m->ctx, bytes, &e);

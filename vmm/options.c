@@ -217,6 +217,7 @@ static int check_disks(const struct run_options *o, struct err *e)
 static int check_options(const struct run_options *o, struct err *e)
 {
 	unsigned int stdio = nr_stdio_ports(o);
+	int rc;
 
 	if (!o->kernel)
 		return err_usage(e, "--kernel is missing: give the kernel to boot, e.g. trellis run --kernel vmlinuz "
@@ -224,7 +225,8 @@ static int check_options(const struct run_options *o, struct err *e)
 	if (stdio > 1)
 		return err_usage(e, "stdio is there %u times in --serial and --console; only one port can have the terminal",
 				 stdio);
-	return check_disks(o, e);
+	rc = check_disks(o, e);
+	return rc < 0 ? rc : device_options_check(&o->devices, o->test_device, e);
 }
 
 int run_options_parse(struct run_options *o, int argc, char *const *argv, struct err *e)

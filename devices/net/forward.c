@@ -187,7 +187,7 @@ static int complain(const struct forward *f, uint16_t port, int rc, struct err *
 	case -EACCES:
 		return err_set(
 			e, rc,
-			"%s port %u is for root alone; choose one from %u up, or have an administrator run "
+			"%s port %u is for root alone, which passt never is; choose one from %u up, or have an administrator run "
 			"`sysctl net.ipv4.ip_unprivileged_port_start=%u`",
 			protocol(f), port, first_unprivileged_port(), port);
 	case -EADDRNOTAVAIL:

@@ -10,6 +10,8 @@
 #include "vmm/base/base.h"
 #include "vmm/base/err.h"
 
+enum { FORWARD_MAX = 64 }; /* of one interface */
+
 struct forward {
 	bool udp;
 	int family; /* of addr: AF_INET, AF_INET6; 0: on every address */

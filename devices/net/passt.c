@@ -30,7 +30,6 @@ extern char **environ;
 
 enum {
 	PASST_SOCKET = 3, /* the number of its end, in passt */
-	PASST_MAX_FORWARDS = 64,
 	PASST_MAX_COMPLAINTS = 20,
 	PASST_LINE = 256,
 };
@@ -325,7 +324,7 @@ static int parse_forwards(struct forward *f, const char *const *text, unsigned i
 	int rc;
 
 	for (unsigned int i = 0; i < nr_texts; i++) {
-		rc = forward_parse(text[i], f + nr, PASST_MAX_FORWARDS - nr, e);
+		rc = forward_parse(text[i], f + nr, FORWARD_MAX - nr, e);
 		if (rc < 0)
 			return rc;
 		for (int n = 0; n < rc; n++, nr++) {
@@ -345,8 +344,8 @@ static int parse_forwards(struct forward *f, const char *const *text, unsigned i
 static int passt_start(struct passt *p, const struct forward *f, unsigned int nr, unsigned int mtu,
 		       struct err *e)
 {
-	char spec[PASST_MAX_FORWARDS][FORWARD_SPEC], socket_text[8], mtu_text[16];
-	char *argv[16 + 2 * PASST_MAX_FORWARDS];
+	char spec[FORWARD_MAX][FORWARD_SPEC], socket_text[8], mtu_text[16];
+	char *argv[16 + 2 * FORWARD_MAX];
 	unsigned int n = 0;
 
 	snprintf(socket_text, sizeof(socket_text), "%d", PASST_SOCKET);
@@ -373,7 +372,7 @@ static int passt_start(struct passt *p, const struct forward *f, unsigned int nr
 int netdev_passt_open(struct netdev **n, const char *const *forwards, unsigned int nr_forwards,
 		      unsigned int mtu, struct err *e)
 {
-	struct forward f[PASST_MAX_FORWARDS];
+	struct forward f[FORWARD_MAX];
 	struct passt *p;
 	int rc;
 

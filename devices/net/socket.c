@@ -105,9 +105,8 @@ int socket_connect(const struct sockaddr_un *addr, int type, struct err *e)
 	case -ECONNREFUSED:
 		return -ENOENT;
 	case -EPROTOTYPE:
-		return err_set(e, rc, "%s is a %s socket; start both sides %s datagram=on", addr->sun_path,
-			       type == SOCK_STREAM ? "datagram" : "stream",
-			       type == SOCK_STREAM ? "without" : "with");
+		return err_set(e, rc, "%s: the other side was started %s datagram=on; start both alike",
+			       addr->sun_path, type == SOCK_STREAM ? "with" : "without");
 	case -EAGAIN:
 		return err_set(e, -EBUSY, "%s: many wait to be connected there; a socket joins two guests",
 			       addr->sun_path);

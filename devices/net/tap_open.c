@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/ethtool.h>
 #include <linux/if_tun.h>
 #include <linux/sockios.h>
 #include <net/if.h>
@@ -17,6 +18,8 @@
 #include <unistd.h>
 
 #include "vmm/base/log.h"
+
+#define MACVTAP_FILE "/dev/tap%u"
 
 enum { TAP_FLAGS = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
 
@@ -40,6 +43,28 @@ static uint32_t interface_mtu(const char *name)
 	struct ifreq ifr;
 
 	return interface_get(name, SIOCGIFMTU, &ifr) < 0 || ifr.ifr_mtu < 0 ? 0 : (uint32_t)ifr.ifr_mtu;
+}
+
+/*
+ * Has somebody a queue of the tap? Those of many queues are given to whoever asks for one more, and the frames are
+ * spread over all of them; but only a tap that is open has a carrier (drivers/net/tun.c, v6.1). When it is down, that
+ * cannot be seen.
+ */
+static bool is_taken(const char *name)
+{
+	char file[32];
+	struct ethtool_value link = { .cmd = ETHTOOL_GLINK };
+	struct ifreq ifr = { .ifr_data = (char *)&link };
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	bool taken;
+
+	if (fd < 0)
+		return false;
+	snprintf(file, sizeof(file), MACVTAP_FILE, if_nametoindex(name)); /* one has the carrier of what is below */
+	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", name);
+	taken = access(file, F_OK) < 0 && ioctl(fd, SIOCETHTOOL, &ifr) == 0 && link.data;
+	close(fd);
+	return taken;
 }
 
 static void warn_if_down(const char *name)
@@ -79,7 +104,7 @@ static int open_queue(const char *ifname, struct err *e)
 	char path[32];
 	int fd;
 
-	snprintf(path, sizeof(path), "/dev/tap%u", if_nametoindex(ifname));
+	snprintf(path, sizeof(path), MACVTAP_FILE, if_nametoindex(ifname));
 	if (access(path, F_OK) < 0)
 		return open_tun(e);
 	fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
@@ -142,6 +167,8 @@ static int join(int fd, const char *ifname, unsigned int pairs)
 
 static int open_by_name(struct tap *t, const char *ifname, struct err *e)
 {
+	const bool taken = is_taken(ifname);
+	struct ifreq ifr;
 	int rc;
 
 	/* The kernel would make a tap of that name, or of one that it invents. */
@@ -157,6 +184,8 @@ static int open_by_name(struct tap *t, const char *ifname, struct err *e)
 			return fd;
 		t->queue[i].fd = fd;
 		rc = join(fd, ifname, t->nr_queues);
+		if (rc == 0 && i == 0 && taken && ioctl(fd, TUNGETIFF, &ifr) == 0 && ifr.ifr_flags & IFF_MULTI_QUEUE)
+			rc = -EBUSY;
 		if (rc < 0)
 			return refused(fd, rc, ifname, i, t->nr_queues, e);
 	}

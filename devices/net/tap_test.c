@@ -269,6 +269,24 @@ START_TEST(tap_made_for_several_queues_serves_one)
 }
 END_TEST
 
+/* The kernel would give a second program queues of it, and spread the frames over both. */
+START_TEST(tap_of_several_queues_is_for_one_program)
+{
+	struct netdev *other;
+
+	make_tap("t0", IFF_MULTI_QUEUE);
+	for (unsigned int pairs = 1; pairs <= 2; pairs++) {
+		ck_assert_msg(netdev_tap_open(&n, "t0", NULL, pairs, &e) == 0, "%s", e.text);
+		ck_assert_int_eq(netdev_tap_open(&other, "t0", NULL, 1, &e), -EBUSY);
+		ck_assert_int_eq(netdev_tap_open(&other, "t0", NULL, 2, &e), -EBUSY);
+		ck_assert_ptr_nonnull(strstr(e.text, "in use by another program"));
+		netdev_close(n);
+		n = NULL;
+	}
+	ck_assert_msg(netdev_tap_open(&n, "t0", NULL, 2, &e) == 0, "%s", e.text);
+}
+END_TEST
+
 START_TEST(tap_that_cannot_be_had_is_named_with_what_mends_it)
 {
 	int fd;
@@ -453,6 +471,7 @@ int main(void)
 	tcase_add_test(t, tap_offloads_follow_the_driver);
 	tcase_add_test(t, tap_of_several_queues_uses_as_many_as_it_is_told);
 	tcase_add_test(t, tap_made_for_several_queues_serves_one);
+	tcase_add_test(t, tap_of_several_queues_is_for_one_program);
 	tcase_add_test(t, tap_that_cannot_be_had_is_named_with_what_mends_it);
 	tcase_add_test(t, tap_of_another_user_is_refused);
 	tcase_add_test(t, given_descriptors_are_taken_as_they_are);

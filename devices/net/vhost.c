@@ -32,17 +32,15 @@ static int vhost_explain(int rc, struct err *e)
 	case -ENODEV:
 	case -ENXIO:
 		return err_set(e, rc,
-			       "vhost=on: this host has no /dev/vhost-net; load its module with `modprobe "
-			       "vhost_net`, "
-			       "or give vhost=off or vhost=try");
+			       "this host has no /dev/vhost-net; `modprobe vhost_net` loads its "
+			       "module");
 	case -EACCES:
 	case -EPERM:
 		return err_set(e, rc,
-			       "vhost=on: no permission to open /dev/vhost-net; join the group that owns it "
-			       "(Debian: "
-			       "`adduser USER kvm`), or give vhost=off or vhost=try");
+			       "no permission to open /dev/vhost-net; join the group that owns it "
+			       "(Debian: `adduser USER kvm`)");
 	default:
-		return err_sys(e, rc, "vhost=on: cannot open /dev/vhost-net");
+		return err_sys(e, rc, "cannot open /dev/vhost-net");
 	}
 }
 
@@ -74,23 +72,23 @@ int vhost_net_open(struct vhost_net *v, const struct gmem *mem, struct err *e)
 	v->open = true;
 	rc = vhost_host_call(v->fd, VHOST_SET_OWNER, NULL);
 	if (rc < 0) {
-		err_sys(e, rc, "vhost=on: the kernel starts no thread for vhost-net (VHOST_SET_OWNER)");
+		err_sys(e, rc, "the kernel starts no thread for vhost-net (VHOST_SET_OWNER)");
 		goto fail;
 	}
 	rc = vhost_host_call(v->fd, VHOST_GET_FEATURES, &v->features);
 	if (rc < 0) {
-		err_sys(e, rc, "vhost=on: vhost-net does not say what it can do (VHOST_GET_FEATURES)");
+		err_sys(e, rc, "vhost-net does not say what it can do (VHOST_GET_FEATURES)");
 		goto fail;
 	}
 	if (!(v->features & BIT(VIRTIO_F_VERSION_1))) {
 		rc = err_set(e, -ENOTSUP,
-			     "vhost=on: this kernel's vhost-net does not know virtio 1; give vhost=off");
+			     "this kernel's vhost-net does not know virtio 1");
 		goto fail;
 	}
 	rc = vhost_set_memory(v, mem);
 	if (rc < 0) {
 		err_sys(e, rc,
-			"vhost=on: vhost-net does not take the guest's memory of %u ranges "
+			"vhost-net does not take the guest's memory of %u ranges "
 			"(VHOST_SET_MEM_TABLE; "
 			"see /sys/module/vhost/parameters/max_mem_regions)",
 			mem->nr_ranges);
