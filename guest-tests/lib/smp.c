@@ -91,16 +91,26 @@ unsigned int smp_this_cpu(void)
 	return (unsigned int)((cpu_read_rsp() - (uint64_t)cpu_stacks) / CPU_STACK_BYTES);
 }
 
+void smp_begin(unsigned int cpu, smp_job *job, void *data)
+{
+	cpus[cpu].data = data;
+	__atomic_store_n(&cpus[cpu].job, job, __ATOMIC_RELEASE);	/* pairs with smp_cpu_main() */
+	lapic_send(cpus[cpu].apic_id, LAPIC_ICR_ASSERT | SMP_WAKE_VECTOR);
+}
+
+bool smp_finish(unsigned int cpu)
+{
+	return CLOCK_WAIT_FOR(!__atomic_load_n(&cpus[cpu].job, __ATOMIC_ACQUIRE), CLOCK_MS(2000));
+}
+
 bool smp_run(unsigned int cpu, smp_job *job, void *data)
 {
 	if (cpu == 0) {
 		job(0, data);
 		return true;
 	}
-	cpus[cpu].data = data;
-	__atomic_store_n(&cpus[cpu].job, job, __ATOMIC_RELEASE);	/* pairs with smp_cpu_main() */
-	lapic_send(cpus[cpu].apic_id, LAPIC_ICR_ASSERT | SMP_WAKE_VECTOR);
-	return CLOCK_WAIT_FOR(!__atomic_load_n(&cpus[cpu].job, __ATOMIC_ACQUIRE), CLOCK_MS(2000));
+	smp_begin(cpu, job, data);
+	return smp_finish(cpu);
 }
 
 void smp_cpu_main(void)

@@ -27,6 +27,9 @@ unsigned int smp_arrivals(unsigned int cpu);
 unsigned int smp_this_cpu(void);
 /* Run a job on a CPU and wait up to 2 s for its end; on CPU 0 just call it. Returns false if late. */
 bool smp_run(unsigned int cpu, smp_job *job, void *data);
+/* The two halves of it, for a CPU other than 0: something else can be done in between. */
+void smp_begin(unsigned int cpu, smp_job *job, void *data);
+bool smp_finish(unsigned int cpu);
 /* Where trampoline.S arrives; never returns. */
 void smp_cpu_main(void);
 
