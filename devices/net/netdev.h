@@ -83,9 +83,6 @@ MUST_CHECK int netdev_tap_open(struct netdev **n, const char *ifname, const int 
  */
 MUST_CHECK int netdev_bridge_open(struct netdev **n, const char *bridge, unsigned int pairs, struct err *e);
 
-/* stream.c. Frames with a 32-bit big-endian length before each, on a connected stream socket (owned afterwards). */
-MUST_CHECK int netdev_stream_new(struct netdev **n, int fd, const char *name, struct err *e);
-
 /*
  * socket.c. A Unix socket at path: connect when somebody listens there, listen otherwise (again after the
  * other side has gone). datagram (datagram.c): one frame a datagram, without the length; the first to come has

@@ -464,24 +464,3 @@ struct stream *stream_new(const char *name, const struct stream_owner *owner, vo
 	}
 	return s;
 }
-
-int netdev_stream_new(struct netdev **n, int fd, const char *name, struct err *e)
-{
-	socklen_t len = sizeof(int);
-	struct stream *s;
-	int type, rc = 0;
-
-	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0)
-		rc = err_set(e, -errno, "%s: descriptor %d is no socket; give a connected stream socket",
-			     name, fd);
-	else if (type != SOCK_STREAM)
-		rc = err_set(e, -EINVAL, "%s: descriptor %d is no stream socket", name, fd);
-	s = rc ? NULL : stream_new(name, NULL, NULL);
-	if (!s) {
-		close(fd);
-		return rc ? rc : err_set(e, -ENOMEM, "%s: out of memory", name);
-	}
-	stream_connect(s, fd);
-	*n = &s->dev;
-	return 0;
-}

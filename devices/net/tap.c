@@ -152,6 +152,7 @@ static void tap_probe_offloads(struct netdev *n)
 	(void)tap_set_offloads(n, 0);
 }
 
+/* With one queue there is nothing to change, and the kernel, which would refuse to detach it, is not asked. */
 static int tap_set_pairs(struct netdev *n, unsigned int pairs)
 {
 	struct tap *t = tap_of(n);
@@ -197,25 +198,13 @@ static const struct netdev_ops tap_ops = {
 	.close = tap_close,
 };
 
-/* One queue only: there is nothing to choose, and the kernel refuses to detach it. */
-static const struct netdev_ops tap_ops_single = {
-	.recv = tap_recv,
-	.send = tap_send,
-	.attach = tap_attach,
-	.detach = tap_detach,
-	.want = tap_want,
-	.set_offloads = tap_set_offloads,
-	.fd = tap_fd,
-	.close = tap_close,
-};
-
 struct tap *tap_new(unsigned int pairs, const char *name)
 {
 	struct tap *t = calloc(1, sizeof(*t));
 
 	if (!t)
 		return NULL;
-	t->dev.ops = pairs > 1 ? &tap_ops : &tap_ops_single;
+	t->dev.ops = &tap_ops;
 	t->dev.max_pairs = t->nr_queues = pairs;
 	snprintf(t->dev.name, sizeof(t->dev.name), "%s", name);
 	for (unsigned int i = 0; i < NETDEV_MAX_PAIRS; i++)

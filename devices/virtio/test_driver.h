@@ -90,7 +90,7 @@ bool td_poll(struct test_driver *td, unsigned int q, struct td_used *used);
 /* Run the device's loops (unless it has threads) until a buffer is used; false after two seconds. */
 bool td_wait(struct test_driver *td, unsigned int q, struct td_used *used);
 
-/* Run the device's loops until they have nothing to do for now. Without threads only. */
+/* Run the device's loops until they have nothing left to do. Without threads only. */
 void td_run(struct test_driver *td);
 
 /* Add, kick, wait: returns the used length, or -1. */

@@ -198,7 +198,7 @@ uint64_t net_sound_features(uint64_t features);
 /* Have queue q served again soon, on its thread, after the others had their turn. Any thread. */
 void net_poke(struct virtio_net *n, unsigned int q);
 
-/* Tell the back end what the pair waits for now. The pair's thread. */
+/* Tell the back end what the pair is waiting for. The pair's thread. */
 void net_update_want(struct net_pair *p);
 
 /* The status field of configuration space, from what is known; the driver hears of a change. Under n->lock. */

@@ -304,7 +304,7 @@ static void rx_refresh_filter(struct net_pair *p)
 	pthread_mutex_unlock(&n->lock);
 }
 
-/* One step towards the next frame. False: there is nothing to do for now. */
+/* One step towards the next frame. False: nothing can be done until an event. */
 static bool rx_step(struct net_pair *p, unsigned int *budget)
 {
 	struct net_rx *rx = &p->rx;

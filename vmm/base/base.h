@@ -1,5 +1,5 @@
 /*
- * The few words every file uses: attributes, sizes, overflow-proof ranges, little-endian bytes.
+ * The few words every file uses: attributes, sizes, overflow-proof ranges, little- and big-endian bytes.
  * Nothing here allocates, locks or fails.
  */
 #ifndef TRELLIS_BASE_BASE_H
@@ -85,6 +85,49 @@ static inline void put_le32(void *p, uint32_t v)
 static inline void put_le64(void *p, uint64_t v)
 {
 	v = htole64(v);
+	memcpy(p, &v, sizeof(v));
+}
+
+/* Big-endian integers at any alignment: file formats and network headers. */
+static inline uint16_t get_be16(const void *p)
+{
+	uint16_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return be16toh(v);
+}
+
+static inline uint32_t get_be32(const void *p)
+{
+	uint32_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return be32toh(v);
+}
+
+static inline uint64_t get_be64(const void *p)
+{
+	uint64_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return be64toh(v);
+}
+
+static inline void put_be16(void *p, uint16_t v)
+{
+	v = htobe16(v);
+	memcpy(p, &v, sizeof(v));
+}
+
+static inline void put_be32(void *p, uint32_t v)
+{
+	v = htobe32(v);
+	memcpy(p, &v, sizeof(v));
+}
+
+static inline void put_be64(void *p, uint64_t v)
+{
+	v = htobe64(v);
 	memcpy(p, &v, sizeof(v));
 }
 
