@@ -11,6 +11,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "vmm/base/cpuset.h"
+
 enum {
 	NEEDED = IORING_FEAT_SINGLE_MMAP | IORING_FEAT_NODROP | IORING_FEAT_SUBMIT_STABLE,
 	PROBED_OPS = 64,
@@ -126,6 +128,19 @@ static void uring_register_itself(struct uring *u)
 	u->enter_flags = IORING_ENTER_REGISTERED_RING;
 }
 
+/*
+ * What cannot be done at once the kernel gives to threads of its own, which do not inherit our affinity but may run
+ * anywhere, on vCPUs' CPUs too (Linux 5.14; io_uring_register(2), IORING_REGISTER_IOWQ_AFF). They belong to the thread
+ * that calls, not to the ring. An older kernel runs them where it likes; the requests are served all the same.
+ */
+static void uring_place_workers(const struct uring *u)
+{
+	const struct cpuset *io = affinity_io();
+
+	if (io)
+		(void)sys_register(u, IORING_REGISTER_IOWQ_AFF, io, sizeof(*io));
+}
+
 int uring_init(struct uring *u, unsigned int entries, struct err *e)
 {
 	struct io_uring_params p = { 0 };
@@ -150,6 +165,7 @@ int uring_init(struct uring *u, unsigned int entries, struct err *e)
 		return err_sys(e, rc, "cannot map the rings of an io_uring");
 	}
 	uring_register_itself(u);
+	uring_place_workers(u);
 	return 0;
 }
 

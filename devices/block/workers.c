@@ -6,10 +6,12 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <time.h>
+
+#include "vmm/base/cpuset.h"
+#include "vmm/base/signals.h"
 
 enum {
 	WORKER_STACK_BYTES = 128 << 10,
@@ -102,6 +104,7 @@ static void *worker_main(void *arg)
 	struct worker *me = arg;
 	struct workers *p = me->pool;
 
+	affinity_enter_io();
 	prctl(PR_SET_NAME, "blk-worker");
 	pthread_mutex_lock(&p->lock);
 	while (worker_wait_locked(p, me)) {
@@ -124,7 +127,7 @@ static int worker_start_locked(struct workers *p)
 {
 	pthread_attr_t attr;
 	struct worker *w = p->worker;
-	sigset_t all, old;
+	sigset_t mask, old;
 	int rc;
 
 	while (w < p->worker + WORKERS_MAX && w->state == WORKER_RUNS)
@@ -134,10 +137,10 @@ static int worker_start_locked(struct workers *p)
 	if (w->state == WORKER_ENDED)
 		pthread_join(w->thread, NULL); /* it has let go of the lock, or is about to return */
 	w->state = WORKER_NONE;
-	sigfillset(&all);
+	signals_fill_but_faults(&mask);
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, WORKER_STACK_BYTES);
-	pthread_sigmask(SIG_SETMASK, &all, &old); /* inherited: signals are the main thread's */
+	pthread_sigmask(SIG_SETMASK, &mask, &old); /* inherited: signals are the main thread's */
 	rc = -pthread_create(&w->thread, &attr, worker_main, w); /* joined above, or in workers_free() */
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	pthread_attr_destroy(&attr);

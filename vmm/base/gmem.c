@@ -2,7 +2,11 @@
 #include "vmm/base/gmem.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/mman.h>
 #include <sys/mman.h>
+
+enum { SMALL_PAGE = 4096 };
 
 int gmem_add(struct gmem *m, uint64_t gpa, uint64_t len, void *hva, struct err *e)
 {
@@ -22,7 +26,8 @@ int gmem_add(struct gmem *m, uint64_t gpa, uint64_t len, void *hva, struct err *
 			       (unsigned long long)gpa);
 
 	memmove(&m->range[i + 1], &m->range[i], (m->nr_ranges - i) * sizeof(m->range[0]));
-	m->range[i] = (struct gmem_range){ .gpa = gpa, .len = len, .hva = hva, .page_bytes = 4096 };
+	m->range[i] =
+		(struct gmem_range){ .gpa = gpa, .len = len, .hva = hva, .page_bytes = SMALL_PAGE, .fd = -1 };
 	m->nr_ranges++;
 	return 0;
 }
@@ -113,20 +118,48 @@ int gmem_zero(const struct gmem *m, uint64_t gpa, size_t len)
 }
 
 /*
+ * Private memory. What is locked goes as well, for which MADV_DONTNEED has no right (madvise(2)); that came with
+ * Linux 5.18.
+ */
+static int drop_private(uint8_t *at, uint64_t len)
+{
+	if (madvise(at, len, MADV_DONTNEED) == 0)
+		return 0;
+	if (errno != EINVAL)
+		return -errno;
+	return madvise(at, len, MADV_DONTNEED_LOCKED) < 0 ? -errno : 0;
+}
+
+/*
+ * A file keeps its pages through MADV_DONTNEED. A hole takes them out of it and out of every mapping of it, locked
+ * ones too (fallocate(2)); shmem, hugetlbfs and the usual file systems have holes.
+ */
+static int punch_hole(const struct gmem_range *r, uint64_t off, uint64_t len)
+{
+	int rc;
+
+	do {
+		rc = fallocate(r->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)(r->fd_offset + off),
+			       (off_t)len);
+	} while (rc < 0 && errno == EINTR);
+	return rc < 0 ? -errno : 0;
+}
+
+/*
  * Give back the whole pages of the backing in [off, off + len) of one range. What counts is where they lie in the
- * host: madvise(2) wants its addresses aligned, and so does a hole in a file. A shared mapping keeps its pages
- * through MADV_DONTNEED, as the file has them; MADV_REMOVE takes them out of the file (shmem, hugetlbfs).
+ * host: madvise(2) wants its addresses aligned, and those of a file are aligned alike.
  */
 static int64_t gmem_discard_in(const struct gmem_range *r, uint64_t off, uint64_t len)
 {
-	uintptr_t at = (uintptr_t)align_up((uintptr_t)r->hva + off, r->page_bytes);
-	uintptr_t end = (uintptr_t)align_down((uintptr_t)r->hva + off + len, r->page_bytes);
+	uintptr_t base = (uintptr_t)r->hva;
+	uintptr_t at = (uintptr_t)align_up(base + off, r->page_bytes);
+	uintptr_t end = (uintptr_t)align_down(base + off + len, r->page_bytes);
+	int rc;
 
 	if (at >= end)
 		return 0;
-	if (madvise((void *)at, end - at, r->shared ? MADV_REMOVE : MADV_DONTNEED) < 0)
-		return -errno;
-	return (int64_t)(end - at);
+	rc = r->fd >= 0 ? punch_hole(r, at - base, end - at) : drop_private((uint8_t *)at, end - at);
+	return rc < 0 ? rc : (int64_t)(end - at);
 }
 
 int64_t gmem_discard(const struct gmem *m, uint64_t gpa, uint64_t len)
@@ -161,4 +194,48 @@ int64_t gmem_discard_host(const struct gmem *m, const void *hva, uint64_t len)
 			return gmem_discard_in(r, at - base, len);
 	}
 	return -EFAULT;
+}
+
+/*
+ * Before Linux 5.14 there is no MADV_POPULATE_WRITE. Touching a page of a pool that is empty would end in SIGBUS, so
+ * the file is asked for it. Small pages are found when they are touched.
+ */
+static int populate_by_file(const struct gmem_range *r, uint64_t off, uint64_t len)
+{
+	if (r->fd < 0 || r->page_bytes <= SMALL_PAGE)
+		return 0;
+	return fallocate(r->fd, FALLOC_FL_KEEP_SIZE, (off_t)(r->fd_offset + off), (off_t)len) < 0 ? -errno
+												  : 0;
+}
+
+/* Part of a large page stands for all of it: the kernel rounds, and does not mind where a range begins. */
+static int populate_in(const struct gmem_range *r, uint64_t off, uint64_t len)
+{
+	uint64_t from = align_down(off, SMALL_PAGE), to = MIN(align_up(off + len, SMALL_PAGE), r->len);
+	int rc;
+
+	do {
+		rc = madvise(r->hva + from, to - from, MADV_POPULATE_WRITE) < 0 ? -errno : 0;
+	} while (rc == -EINTR);
+	if (rc == -EINVAL)
+		rc = populate_by_file(r, from, to - from);
+	/* A pool without pages is EFAULT here: touching would be SIGBUS (madvise(2)). */
+	return rc < 0 ? -ENOMEM : 0;
+}
+
+int gmem_populate(const struct gmem *m, uint64_t gpa, uint64_t len)
+{
+	if (!gmem_span_ok(m, gpa, len))
+		return -EFAULT;
+	while (len) {
+		const struct gmem_range *r = gmem_find(m, gpa);
+		uint64_t part = MIN(len, r->len - (gpa - r->gpa));
+		int rc = populate_in(r, gpa - r->gpa, part);
+
+		if (rc < 0)
+			return rc;
+		gpa += part;
+		len -= part;
+	}
+	return 0;
 }

@@ -17,7 +17,9 @@ struct gmem_range {
 	uint8_t *hva;  /* borrowed: the mapping belongs to who added it */
 	uint64_t page_bytes; /* what the host can take back at once: 4 KiB (as gmem_add() says), or the size of a
 				hugetlb page */
-	bool shared;   /* a file (memfd, hugetlbfs, shmem) is mapped, and giving back punches a hole in it */
+	int fd;        /* borrowed: the file (memfd, hugetlbfs or any) that is mapped shared, and that is given back by
+			  punching holes into it; -1 (as gmem_add() says): private memory */
+	uint64_t fd_offset; /* of the range in the file */
 };
 
 struct gmem {
@@ -56,6 +58,13 @@ MUST_CHECK int gmem_zero(const struct gmem *m, uint64_t gpa, size_t len);
  * negative errno of madvise(2). May take long. Any thread; no lock.
  */
 int64_t gmem_discard(const struct gmem *m, uint64_t gpa, uint64_t len);
+
+/*
+ * Have the host's pages that hold [gpa, gpa + len) there again, after they were given back, without changing what
+ * others keep in them: for large pages, whose pool may be empty by now.
+ * Returns 0; -EFAULT if a byte is not RAM; -ENOMEM when the host has no page left now. May take long. Any thread.
+ */
+MUST_CHECK int gmem_populate(const struct gmem *m, uint64_t gpa, uint64_t len);
 
 /* As gmem_discard(), for host addresses inside one range, such as the segments of a chain. */
 int64_t gmem_discard_host(const struct gmem *m, const void *hva, uint64_t len);

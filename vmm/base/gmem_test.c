@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "vmm/base/gmem.h"
@@ -181,23 +182,32 @@ END_TEST
 
 /* ---- giving back ---- */
 
-enum { PAGES = 16 };
+enum { PAGES = 16, BEFORE = 3 /* pages of the file that are not ours */ };
 
 static uint8_t *pages; /* PAGES of them, at LOW */
+static int fd;         /* the file that is mapped, or -1 */
+
+static void file_pages(unsigned int nr)
+{
+	ck_assert_int_eq(ftruncate(fd, (off_t)(BEFORE + nr) * (off_t)PAGE), 0);
+}
 
 static void map_pages(bool shared)
 {
-	int fd = shared ? memfd_create("gmem_test", MFD_CLOEXEC) : -1;
-
-	ck_assert(!shared || ftruncate(fd, PAGES * PAGE) == 0);
-	pages = mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE, shared ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS, fd,
-		     0);
+	fd = shared ? memfd_create("gmem_test", MFD_CLOEXEC) : -1;
+	if (shared)
+		file_pages(PAGES);
+	pages = mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE,
+		     shared ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS, fd, shared ? BEFORE * PAGE : 0);
 	ck_assert_ptr_ne(pages, MAP_FAILED);
 	memset(pages, 0x55, PAGES * PAGE);
 	m = (struct gmem){ 0 };
 	ck_assert_int_eq(gmem_add(&m, LOW, 10 * PAGE, pages, &e), 0);
 	ck_assert_int_eq(gmem_add(&m, LOW + 10 * PAGE, (PAGES - 10) * PAGE, pages + 10 * PAGE, &e), 0);
-	m.range[0].shared = m.range[1].shared = shared;
+	ck_assert_int_eq(m.range[0].fd, -1);
+	m.range[0].fd = m.range[1].fd = fd;
+	m.range[0].fd_offset = BEFORE * PAGE;
+	m.range[1].fd_offset = (BEFORE + 10) * PAGE;
 }
 
 /* How many of the pages read as zeros; every other one must be as it was. */
@@ -295,6 +305,95 @@ START_TEST(discard_by_host_address_takes_the_same_pages)
 }
 END_TEST
 
+/* --memory lock=on; mlock(2) is happy with so little. */
+START_TEST(locked_pages_are_given_back_too)
+{
+	map_pages(_i);
+	ck_assert_int_eq(mlock(pages, PAGES * PAGE), 0);
+	ck_assert_int_eq(gmem_discard(&m, LOW + 8 * PAGE, 4 * PAGE), 4 * PAGE);
+	ck_assert_uint_eq(resident_pages(), PAGES - 4);
+	ck_assert_uint_eq(zero_pages(), 4);
+}
+END_TEST
+
+START_TEST(file_that_has_no_holes_refuses_and_keeps_its_pages)
+{
+	int to_nowhere[2];
+
+	map_pages(true);
+	ck_assert_int_eq(pipe(to_nowhere), 0);
+	m.range[0].fd = to_nowhere[1];
+	ck_assert_int_lt(gmem_discard(&m, LOW, 4 * PAGE), 0);
+	ck_assert_uint_eq(zero_pages(), 0);
+}
+END_TEST
+
+/* ---- having it again ---- */
+
+START_TEST(populated_pages_are_there_and_others_are_as_they_were)
+{
+	map_pages(_i);
+	ck_assert_int_eq(gmem_discard(&m, LOW + 4 * PAGE, 10 * PAGE), 10 * PAGE);
+	ck_assert_int_eq(gmem_populate(&m, LOW + 9 * PAGE + 5, PAGE),
+			 0); /* parts of two pages, in two ranges */
+	ck_assert_uint_eq(resident_pages(), PAGES - 8);
+	ck_assert_int_eq(gmem_populate(&m, LOW, PAGES * PAGE), 0);
+	ck_assert_uint_eq(resident_pages(), PAGES);
+	ck_assert_uint_eq(zero_pages(), 10);
+}
+END_TEST
+
+/* A file that has become shorter is like a pool without pages: touching would be SIGBUS. */
+START_TEST(page_that_cannot_be_had_is_no_memory_until_it_can)
+{
+	map_pages(true);
+	file_pages(12);
+	ck_assert_int_eq(gmem_populate(&m, LOW + 11 * PAGE, PAGE), 0);
+	ck_assert_int_eq(gmem_populate(&m, LOW + 12 * PAGE, 1), -ENOMEM);
+	ck_assert_int_eq(gmem_populate(&m, LOW, PAGES * PAGE), -ENOMEM);
+	file_pages(PAGES);
+	ck_assert_int_eq(gmem_populate(&m, LOW + 12 * PAGE, 1), 0);
+	ck_assert_uint_eq(pages[12 * PAGE], 0);
+}
+END_TEST
+
+START_TEST(populate_beside_ram_is_refused)
+{
+	map_pages(false);
+	ck_assert_int_eq(gmem_populate(&m, LOW - 1, 2), -EFAULT);
+	ck_assert_int_eq(gmem_populate(&m, LOW, PAGES * PAGE + 1), -EFAULT);
+	ck_assert_int_eq(gmem_populate(&m, LOW + PAGE, UINT64_MAX), -EFAULT);
+	ck_assert_int_eq(gmem_populate(&m, LOW + PAGE, 0), 0);
+}
+END_TEST
+
+static uint64_t file_bytes(void)
+{
+	struct stat st;
+
+	ck_assert_int_eq(fstat(fd, &st), 0);
+	return (uint64_t)st.st_blocks * 512;
+}
+
+/* The kernel says EINVAL to a mapping that cannot be written, as an old one says to the advice it does not know. */
+START_TEST(without_the_advice_the_file_is_asked_for_large_pages_only)
+{
+	uint64_t full;
+
+	map_pages(true);
+	full = file_bytes();
+	ck_assert_int_eq(gmem_discard(&m, LOW + PAGE, 4 * PAGE), 4 * PAGE);
+	ck_assert_int_eq(mprotect(pages, PAGES * PAGE, PROT_READ), 0);
+	ck_assert_int_eq(gmem_populate(&m, LOW + PAGE, 4 * PAGE), 0);
+	ck_assert_uint_eq(file_bytes(), full - 4 * PAGE);
+	m.range[0].page_bytes = 4 * PAGE;
+	ck_assert_int_eq(gmem_populate(&m, LOW + PAGE, 4 * PAGE), 0);
+	ck_assert_uint_eq(file_bytes(), full);
+	m.range[0].fd = m.range[1].fd = -1;
+	ck_assert_int_eq(gmem_populate(&m, LOW, PAGES * PAGE), 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("gmem");
@@ -320,6 +419,12 @@ int main(void)
 	tcase_add_loop_test(t, discard_takes_whole_pages_of_the_backing_only, 0, 2);
 	tcase_add_test(t, discard_beside_ram_gives_nothing_back);
 	tcase_add_loop_test(t, discard_by_host_address_takes_the_same_pages, 0, 2);
+	tcase_add_loop_test(t, locked_pages_are_given_back_too, 0, 2);
+	tcase_add_test(t, file_that_has_no_holes_refuses_and_keeps_its_pages);
+	tcase_add_loop_test(t, populated_pages_are_there_and_others_are_as_they_were, 0, 2);
+	tcase_add_test(t, page_that_cannot_be_had_is_no_memory_until_it_can);
+	tcase_add_test(t, populate_beside_ram_is_refused);
+	tcase_add_test(t, without_the_advice_the_file_is_asked_for_large_pages_only);
 	suite_add_tcase(suite, t);
 	sr = srunner_create(suite);
 	srunner_run_all(sr, CK_NORMAL);

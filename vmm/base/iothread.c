@@ -9,7 +9,9 @@
 #include <stdio.h>
 #include <sys/prctl.h>
 
+#include "vmm/base/cpuset.h"
 #include "vmm/base/log.h"
+#include "vmm/base/signals.h"
 
 enum { IOTHREAD_STACK_BYTES = 256 << 10 }; /* address space; only what is used is touched */
 
@@ -57,6 +59,7 @@ static void *iothread_main(void *arg)
 	struct iothread *t = arg;
 	int rc;
 
+	affinity_enter_io(); /* a vCPU's thread may have made this one, and be pinned */
 	prctl(PR_SET_NAME, t->name);
 	rc = loop_run(&t->loop);
 	if (rc < 0) /* epoll_wait() on descriptors of ours: a bug, and nobody could go on */
@@ -67,15 +70,15 @@ static void *iothread_main(void *arg)
 static int start_locked(struct iothread *t, struct err *e)
 {
 	pthread_attr_t attr;
-	sigset_t all, old;
+	sigset_t mask, old;
 	int rc;
 
 	if (atomic_load(&t->running))
 		return 0;
-	sigfillset(&all);
+	signals_fill_but_faults(&mask);
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, IOTHREAD_STACK_BYTES);
-	pthread_sigmask(SIG_SETMASK, &all, &old); /* inherited: signals are the main thread's */
+	pthread_sigmask(SIG_SETMASK, &mask, &old); /* inherited: signals are the main thread's */
 	rc = -pthread_create(&t->thread, &attr, iothread_main, t);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	pthread_attr_destroy(&attr);

@@ -279,7 +279,7 @@ START_TEST(broken_bytes_are_survived)
 		acpi.data[(random >> 8) % acpi.len] ^= (uint8_t)(1u << (random >> 5 & 7));
 		smbios.data[(random >> 8) % smbios.len] ^= (uint8_t)(1u << (random >> 5 & 7));
 		run();
-		ck_assert_uint_le(found.notes.nr, MODEL_MAX_NOTES);
+		ck_assert_uint_le(found.notes.nr, MAX_NOTES);
 	}
 }
 END_TEST

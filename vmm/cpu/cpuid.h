@@ -47,6 +47,22 @@ const struct kvm_cpuid_entry2 *cpuid_get(const struct cpuid_table *table, uint32
 void cpuid_vendor(const struct cpuid_table *table, char out[13]);
 void cpuid_brand(const struct cpuid_table *table, char out[49]);
 
+/* Version information, leaf 1 EAX, put together (Intel SDM volume 2A, CPUID, figure 3-6, June 2024). */
+struct cpuid_version {
+	unsigned int family, model, stepping;
+};
+
+static inline struct cpuid_version cpuid_version(uint32_t eax)
+{
+	struct cpuid_version v = { .family = eax >> 8 & 0xf, .model = eax >> 4 & 0xf, .stepping = eax & 0xf };
+
+	if (v.family == 0x6 || v.family == 0xf)
+		v.model |= (eax >> 16 & 0xf) << 4;
+	if (v.family == 0xf)
+		v.family += eax >> 20 & 0xff;
+	return v;
+}
+
 /* Width of guest-physical addresses in bits; 36 when the table does not say. */
 unsigned int cpuid_phys_bits(const struct cpuid_table *table);
 

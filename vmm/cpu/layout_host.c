@@ -4,16 +4,14 @@
  * have -1 and 65535 in them: whatever cannot be known is left out, and a flat machine comes out of nothing at all.
  */
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "vmm/base/cpulist.h"
 #include "vmm/base/opt.h"
+#include "vmm/base/sysfile.h"
 #include "vmm/cpu/layout_internal.h"
 
 enum {
@@ -46,32 +44,16 @@ struct host {
 
 enum { TEXT_BYTES = 32 * 1024 }; /* the longest list of 8192 CPUs, and a row of 1024 distances */
 
-/* The text of sysfs/..., without the newline at its end; false when there is none. text: TEXT_BYTES. */
+/* The text of sysfs/devices/..., without the newline at its end; false when there is none. text: TEXT_BYTES. */
 PRINTF(3, 4) static bool host_text(const struct host *h, char *text, const char *fmt, ...)
 {
-	char path[PATH_MAX];
-	size_t len = 0;
-	ssize_t n = 1;
+	char name[128];
 	va_list ap;
-	int at, fd;
 
-	at = snprintf(path, sizeof(path), "%s/devices/", h->sysfs);
-	if (at < 0 || (size_t)at >= sizeof(path))
-		return false;
 	va_start(ap, fmt);
-	vsnprintf(path + at, sizeof(path) - (size_t)at, fmt, ap);
+	vsnprintf(name, sizeof(name), fmt, ap);
 	va_end(ap);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return false;
-	while (len < TEXT_BYTES - 1 &&
-	       ((n = read(fd, text + len, TEXT_BYTES - 1 - len)) > 0 || (n < 0 && errno == EINTR)))
-		len += n > 0 ? (size_t)n : 0;
-	close(fd);
-	while (len && text[len - 1] == '\n')
-		len--;
-	text[len] = '\0';
-	return n >= 0;
+	return sysfile_text(h->sysfs, text, TEXT_BYTES, "/devices/%s", name) >= 0;
 }
 
 /* A number of cpuN's, or -1: so are those that the kernel does not know (65535: the same in 16 bits). */

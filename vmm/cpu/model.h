@@ -5,6 +5,7 @@
 #ifndef TRELLIS_CPU_MODEL_H
 #define TRELLIS_CPU_MODEL_H
 
+#include "vmm/base/notes.h"
 #include "vmm/cpu/cpuid.h"
 #include "vmm/cpu/feature.h"
 
@@ -16,7 +17,7 @@ struct feature_wish {
 	bool on;
 };
 
-enum { MODEL_MAX_WISHES = 64, MODEL_MAX_NOTES = 64 };
+enum { MODEL_MAX_WISHES = 64 };
 
 struct model_spec {
 	char name[32];                       /* "host", "max", "host-model", "x86-64-v3", "EPYC-Milan" ...; "": host */
@@ -30,15 +31,6 @@ struct model_spec {
 	bool nested_implied;                 /* nobody said so: +vmx or +svm did */
 	int enforce;                         /* enum model_enforce */
 };
-
-/* What is to be said about the outcome: one sentence each, owned. */
-struct notes {
-	char *text[MODEL_MAX_NOTES];
-	unsigned int nr;
-};
-
-PRINTF(2, 3) void notes_add(struct notes *n, const char *fmt, ...);
-void notes_fini(struct notes *n);
 
 /* What the processor is to run on. */
 struct model_host {
@@ -71,6 +63,13 @@ MUST_CHECK int model_spec_parse(struct model_spec *spec, const char *arg, struct
  */
 MUST_CHECK int model_build(const struct model_spec *spec, const struct model_host *host, bool describe,
 			   struct cpuid_table *out, struct notes *notes, struct err *e);
+
+/*
+ * What --cpu host-model comes to here: the named model that is nearest to what a guest gets of this host.
+ * differs  receives how that differs from the model, "+a,+b,-c"; "" when it does not; cut off where it does not fit
+ * Returns the model's name; NULL when there is none. Pure.
+ */
+const char *model_nearest(const struct model_host *host, char *differs, size_t len);
 
 /* For --help and errors: the name of model i, NULL past the last; "host" first. */
 const char *model_name(unsigned int i);

@@ -649,10 +649,10 @@ END_TEST
 
 START_TEST(notes_past_their_number_are_dropped)
 {
-	for (unsigned int i = 0; i < MODEL_MAX_NOTES + 5; i++)
+	for (unsigned int i = 0; i < MAX_NOTES + 5; i++)
 		notes_add(&notes, "note %u", i);
-	ck_assert_uint_eq(notes.nr, MODEL_MAX_NOTES);
-	ck_assert_str_eq(notes.text[MODEL_MAX_NOTES - 1], "note 63");
+	ck_assert_uint_eq(notes.nr, MAX_NOTES);
+	ck_assert_str_eq(notes.text[MAX_NOTES - 1], "note 63");
 	notes_fini(&notes);
 	ck_assert_uint_eq(notes.nr, 0);
 }

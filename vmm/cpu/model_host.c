@@ -121,13 +121,15 @@ void model_features(const struct feature_graph *g, const struct model *m, struct
 		set_put_names(g, s, m->features);
 }
 
-const struct model *host_nearest_model(struct build *b)
+/* differs receives "+a,+b,-c": what the guest has more and less than the model. NULL when there is no model. */
+static const struct model *find_nearest(const struct build *b, char *differs, size_t len)
 {
 	struct feature_set ignored = named(b, NO_MATTER), want, best_lacks, best_has;
 	const struct model *best = NULL;
 	unsigned int least = UINT32_MAX;
-	char more[1024], less[1024];
+	size_t at;
 
+	*differs = '\0';
 	for (unsigned int i = 0; features[i].name; i++)
 		if (features[i].leaf == 0x8000000a) /* SVM's own are nested='s business */
 			set_put(&ignored, i);
@@ -150,9 +152,38 @@ const struct model *host_nearest_model(struct build *b)
 	}
 	if (!best)
 		return NULL; /* cannot be: there are models of each style */
-	set_names(&best_lacks, ",", "+", more, sizeof(more));
-	set_names(&best_has, ",", "-", less, sizeof(less));
-	notes_add(b->notes, "host-model: %s%s%s%s%s", best->name, least ? ", with " : "", more,
-		  *more && *less ? "," : "", less);
+	set_names(&best_lacks, ",", "+", differs, len);
+	at = strlen(differs);
+	if (set_count(&best_has) && at + 2 < len) {
+		if (at)
+			differs[at++] = ',';
+		set_names(&best_has, ",", "-", differs + at, len - at);
+	}
 	return best;
+}
+
+const struct model *host_nearest_model(struct build *b)
+{
+	char differs[2048];
+	const struct model *best = find_nearest(b, differs, sizeof(differs));
+
+	if (best)
+		notes_add(b->notes, "host-model: %s%s%s", best->name, *differs ? ", with " : "", differs);
+	return best;
+}
+
+const char *model_nearest(const struct model_host *host, char *differs, size_t len)
+{
+	const struct model_spec spec = { .name = "host-model" };
+	struct notes ignored = { .nr = 0 };
+	struct build b = { .spec = &spec, .host = host, .notes = &ignored, .host_style = cpuid_style(host->table) };
+	const struct model *best;
+
+	feature_graph_init(&b.graph);
+	host_features(&b, &b.want);
+	if (host->ring0_interpreted)
+		host_leave_out_ring0(&b);
+	best = find_nearest(&b, differs, len);
+	notes_fini(&ignored);
+	return best ? best->name : NULL;
 }

@@ -1,5 +1,5 @@
 /*
- * For model_test.c and model_build_test.c only: hosts to build processors on, and questions about what came out.
+ * For the tests of models: hosts to build processors on, and questions about what came out.
  */
 #ifndef TRELLIS_CPU_MODEL_RIG_H
 #define TRELLIS_CPU_MODEL_RIG_H

@@ -25,50 +25,11 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "vmm/base/json.h"
+
 static const char *const level_key[NR_TOPO_LEVELS] = { "thread", "core", "module", "die", "package" };
 
 /* ---- values ---- */
-
-/* Length of the UTF-8 sequence at s (RFC 3629, section 4), or 0 when it is none. */
-static unsigned int utf8_length(const unsigned char *s)
-{
-	unsigned int len = s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : s[0] < 0xf5 ? 4 : 0;
-
-	for (unsigned int i = 1; i < len; i++)
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-	if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) || (s[0] == 0xf0 && s[1] < 0x90) ||
-	    (s[0] == 0xf4 && s[1] > 0x8f))
-		return 0;
-	return len;
-}
-
-/* A string; bytes that are no UTF-8 become the replacement character, since file names may hold anything. */
-static void put_string(FILE *out, const char *text)
-{
-	const unsigned char *s = (const unsigned char *)text;
-
-	fputc('"', out);
-	while (*s) {
-		unsigned int len = *s < 0x80 ? 1 : utf8_length(s);
-
-		if (*s == '"' || *s == '\\')
-			fprintf(out, "\\%c", *s);
-		else if (*s < 0x20 || *s == 0x7f)
-			fprintf(out, "\\u%04x", *s);
-		else if (!len)
-			fputs("\\ufffd", out);
-		else
-			fwrite(s, 1, len, out);
-		s += len ? len : 1;
-	}
-	fputc('"', out);
-}
-
-static const char *bool_text(bool v)
-{
-	return v ? "true" : "false";
-}
 
 static const char *core_type_text(unsigned int type)
 {
@@ -79,16 +40,11 @@ static const char *core_type_text(unsigned int type)
 
 /* ---- the processor ---- */
 
-/* Version information, CPUID leaf 1 EAX (Intel SDM volume 2A, CPUID, figure 3-6, June 2024). */
 static void put_version(FILE *out, uint32_t eax)
 {
-	uint32_t family = eax >> 8 & 0xf, model = eax >> 4 & 0xf;
+	struct cpuid_version v = cpuid_version(eax);
 
-	if (family == 0x6 || family == 0xf)
-		model |= (eax >> 16 & 0xf) << 4;
-	if (family == 0xf)
-		family += eax >> 20 & 0xff;
-	fprintf(out, ", \"family\": %u, \"cpu_model\": %u, \"stepping\": %u", family, model, eax & 0xf);
+	fprintf(out, ", \"family\": %u, \"cpu_model\": %u, \"stepping\": %u", v.family, v.model, v.stepping);
 }
 
 static void put_cpu(FILE *out, const struct processors *p)
@@ -100,16 +56,16 @@ static void put_cpu(FILE *out, const struct processors *p)
 
 	fputs("  \"cpu\": {\"model\": ", out);
 	if (p->opts)
-		put_string(out, p->opts->model.name[0] ? p->opts->model.name : "host");
+		json_put_string(out, p->opts->model.name[0] ? p->opts->model.name : "host");
 	else
 		fputs("null", out);
 	if (p->table) {
 		cpuid_vendor(p->table, vendor);
 		cpuid_brand(p->table, brand);
 		fputs(", \"vendor\": ", out);
-		put_string(out, vendor);
+		json_put_string(out, vendor);
 		fputs(", \"brand\": ", out);
-		put_string(out, brand);
+		json_put_string(out, brand);
 	} else {
 		fputs(", \"vendor\": null, \"brand\": null", out);
 	}
@@ -117,7 +73,7 @@ static void put_cpu(FILE *out, const struct processors *p)
 		put_version(out, version->eax);
 	else
 		fputs(", \"family\": null, \"cpu_model\": null, \"stepping\": null", out);
-	fprintf(out, ", \"hypervisor\": %s},\n", bool_text(hypervisor));
+	fprintf(out, ", \"hypervisor\": %s},\n", json_bool(hypervisor));
 }
 
 /* ---- the shape ---- */
@@ -187,14 +143,14 @@ static int put_cache(FILE *out, const struct topology *t, unsigned int kind, uin
 			instances = MAX(instances, number[i] + 1u);
 	}
 	fputs("    {\"name\": ", out);
-	put_string(out, cache_name(c, name, sizeof(name)));
+	json_put_string(out, cache_name(c, name, sizeof(name)));
 	fprintf(out,
 		", \"level\": %u, \"type\": %s, \"bytes\": %u, \"line\": %u, \"ways\": %u, \"partitions\": "
 		"%u",
 		c->level, type[c->type < ARRAY_SIZE(type) ? c->type : 0], c->bytes, c->line, c->ways,
 		c->partitions);
 	fprintf(out, ", \"sets\": %u, \"inclusive\": %s, \"fully_associative\": %s, \"shared\": \"%s\"",
-		c->sets, bool_text(c->inclusive), bool_text(c->fully_associative),
+		c->sets, json_bool(c->inclusive), json_bool(c->fully_associative),
 		level_key[MIN(c->shared, TOPO_PACKAGE)]);
 	fprintf(out, ", \"core_type\": %s,\n     \"instances\": [", core_type_text(c->core_type));
 	rc = put_members(out, number, t->nr_cpus, instances, NULL, NULL, t);
@@ -226,7 +182,7 @@ static void put_one_cpu(FILE *out, const struct topology *t, unsigned int index)
 	const struct topo_cpu *c = &t->cpu[index];
 
 	fprintf(out, "    {\"vcpu\": %u, \"apic_id\": %u, \"present\": %s, \"core_type\": %s", index,
-		c->apic_id, bool_text(c->present), core_type_text(c->core_type));
+		c->apic_id, json_bool(c->present), core_type_text(c->core_type));
 	put_numbers(out, "number", c->id);
 	put_numbers(out, "unit", c->unit);
 	fputs(", \"caches\": [", out);
@@ -339,9 +295,9 @@ int view_json(struct processors *p, FILE *out, struct err *e)
 	if (!number)
 		return err_set(e, -ENOMEM, "out of memory for %u processors", t->nr_cpus);
 	fputs("{\n  \"summary\": ", out);
-	put_string(out, view_summary(t, summary));
+	json_put_string(out, view_summary(t, summary));
 	fprintf(out, ",\n  \"vcpus\": %u,\n  \"present\": %u,\n  \"regular\": %s,\n  \"hybrid\": %s,\n",
-		t->nr_cpus, t->nr_present, bool_text(t->regular), bool_text(t->hybrid));
+		t->nr_cpus, t->nr_present, json_bool(t->regular), json_bool(t->hybrid));
 	put_cpu(out, p);
 	put_levels(out, t);
 	rc = put_caches(out, t, number);
@@ -358,7 +314,7 @@ int view_json(struct processors *p, FILE *out, struct err *e)
 	fputs("  \"notes\": [", out);
 	for (unsigned int i = 0; i < p->notes.nr; i++) {
 		fputs(i ? ",\n    " : "\n    ", out);
-		put_string(out, p->notes.text[i]);
+		json_put_string(out, p->notes.text[i]);
 	}
 	fputs(p->notes.nr ? "\n  ]\n}\n" : "]\n}\n", out);
 	free(number);

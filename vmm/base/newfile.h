@@ -1,0 +1,15 @@
+/*
+ * Could a file or socket be made at a path? Asked without making it.
+ */
+#ifndef TRELLIS_BASE_NEWFILE_H
+#define TRELLIS_BASE_NEWFILE_H
+
+#include "vmm/base/base.h"
+
+/*
+ * Look at the directory of a path where nothing is yet. Quotas and security modules are not asked.
+ * Returns 0, or the negative errno that open(2) or bind(2) would fail with: -ENOENT, -ENOTDIR, -EACCES, -EROFS.
+ */
+MUST_CHECK int newfile_check(const char *path);
+
+#endif
