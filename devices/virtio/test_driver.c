@@ -24,14 +24,20 @@ static void give_up(const char *what)
 
 /* ---- memory ---- */
 
+/* At a multiple of 2 MiB, so that tests may call parts of it large pages. What lies around stays unused. */
 static uint8_t *map(uint64_t bytes)
 {
-	void *p =
-		mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	const uint64_t room = bytes + 2 * MIB;
+	uint8_t *p = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	uint8_t *at;
 
 	if (p == MAP_FAILED)
 		give_up("no memory for the guest");
-	return p;
+	at = (uint8_t *)(uintptr_t)align_up((uintptr_t)p, 2 * MIB);
+	if (at > p)
+		munmap(p, (size_t)(at - p));
+	munmap(at + bytes, (size_t)(p + room - (at + bytes)));
+	return at;
 }
 
 void td_init(struct test_driver *td, uint64_t ram_bytes)

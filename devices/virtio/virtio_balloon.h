@@ -17,6 +17,8 @@ struct virtio_balloon_options {
 	uint64_t ram_bytes;             /* what the guest has in all */
 	uint64_t target_bytes;          /* what it is to have at first; at most ram_bytes */
 	bool deflate_on_oom;
+	/* Not offered where memory has large pages: the guest takes such pages back without asking whether the host
+	 * still has them. */
 	bool free_page_reporting;
 	unsigned int stats_interval_s;  /* 0: only when asked */
 };
