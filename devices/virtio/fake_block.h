@@ -53,6 +53,7 @@ struct block {
 	struct block_queue *queue[FAKE_QUEUES];
 	struct fake_request log[FAKE_LOG]; /* what was submitted, the last ones */
 	unsigned int logged;
+	void (*meanwhile)(void); /* at the end of each block_kick(): what a driver does at that time; NULL: nothing */
 };
 
 struct block_queue {
@@ -297,6 +298,8 @@ void block_kick(struct block_queue *q)
 	}
 	if (when == FAKE_LATER)
 		fake_signal(q);
+	if (q->b->meanwhile)
+		q->b->meanwhile();
 }
 
 void block_drain(struct block_queue *q)

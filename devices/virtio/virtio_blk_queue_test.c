@@ -63,39 +63,105 @@ START_TEST(kicks_are_wanted_again_after_a_ring_was_full)
 }
 END_TEST
 
-static unsigned int to_add;
+static unsigned int to_add, seen; /* requests that the driver still has, and that came back */
+
+static void add_one(void)
+{
+	if (to_add && rig_add(0, VIRTIO_BLK_T_IN, 0, SECTOR) >= 0)
+		to_add--;
+}
+
+static void see_used(void)
+{
+	struct td_used used;
+
+	while (td_poll(&td, 0, &used))
+		seen++;
+}
 
 /* A driver that answers each interrupt, on another processor, with as many requests as the ring takes. */
 static void add_more(void *ctx, struct virtq *vq)
 {
-	struct td_used used;
+	unsigned int left;
 
 	(void)ctx;
 	(void)vq;
-	while (td_poll(&td, 0, &used))
-		;
-	while (to_add && rig_add(0, VIRTIO_BLK_T_IN, 0, SECTOR) >= 0)
-		to_add--;
+	td.q[0].interrupts++;
+	see_used();
+	do {
+		left = to_add;
+		add_one();
+	} while (to_add != left);
+	if (get_le16(td_ptr(&td, td.q[0].setup.device)) != VRING_USED_F_NO_NOTIFY)
+		td_kick(&td, 0);
 }
+
+/* One that sees what came back, and has something new each time the device looks. */
+static void see_only(void *ctx, struct virtq *vq)
+{
+	(void)ctx;
+	(void)vq;
+	td.q[0].interrupts++;
+	see_used();
+}
+
+static struct loop *start_with_driver(void (*interrupt)(void *ctx, struct virtq *vq), void (*meanwhile)(void),
+				      unsigned int nr)
+{
+	td.indirect = true;
+	rig_start(ALL_FEATURES | VIRTIO_BIT(VIRTIO_RING_F_INDIRECT_DESC));
+	td.dev->queue[0].vq.interrupt = interrupt;
+	disk->meanwhile = meanwhile;
+	to_add = nr;
+	seen = 0;
+	add_one();
+	td_kick(&td, 0);
+	return &td.dev->queue[0].thread->loop;
+}
+
+START_TEST(driver_that_answers_interrupts_is_served_to_the_end)
+{
+	start_with_driver(add_more, NULL, 1000);
+	td_run(&td);
+	ck_assert_uint_eq(disk->logged, 1000);
+	ck_assert_uint_eq(seen, 1000);
+	ck_assert_uint_eq(td.q[0].interrupts, 1 + (999 + QUEUE_SIZE - 1) / QUEUE_SIZE);
+}
+END_TEST
 
 START_TEST(busy_driver_does_not_keep_the_thread)
 {
-	struct loop *loop;
+	struct loop *loop = start_with_driver(see_only, add_one, 1000);
+	unsigned int turns = 1;
 
-	td.indirect = true;
-	rig_start(ALL_FEATURES | VIRTIO_BIT(VIRTIO_RING_F_INDIRECT_DESC));
-	loop = &virtio_blk_dev(blk)->queue[0].thread->loop;
-	td.dev->queue[0].vq.interrupt = add_more;
-	to_add = 10000;
-	rig_add(0, VIRTIO_BLK_T_IN, 0, SECTOR);
-	td_kick(&td, 0);
 	ck_assert_int_eq(loop_run_once(loop, 1000), 1);
-	ck_assert_uint_gt(disk->logged, 2 * QUEUE_SIZE);
-	ck_assert_uint_le(disk->logged, 16 * QUEUE_SIZE);
-	while (to_add)
+	ck_assert_uint_gt(disk->logged, 8);
+	ck_assert_uint_le(disk->logged, 16);
+	for (; seen < 1000; turns++)
 		ck_assert_int_ge(loop_run_once(loop, 1000), 1);
-	td_run(&td);
-	ck_assert_uint_eq(disk->logged, 10001);
+	ck_assert_uint_eq(disk->logged, 1000);
+	ck_assert_uint_ge(turns, 1000 / 16);
+}
+END_TEST
+
+START_TEST(rounds_that_follow_each_other_share_interrupts)
+{
+	struct loop *loop = start_with_driver(see_only, add_one, 9);
+
+	ck_assert_int_eq(loop_run_once(loop, 1000), 1);
+	ck_assert_uint_eq(disk->kicks, 9);
+	ck_assert_uint_eq(seen, 9); /* the last one, too: there was nothing more to wait for */
+	ck_assert_uint_eq(td.q[0].interrupts, 3);
+}
+END_TEST
+
+START_TEST(single_request_is_shown_at_once)
+{
+	struct loop *loop = start_with_driver(see_only, NULL, 1);
+
+	ck_assert_int_eq(loop_run_once(loop, 1000), 1);
+	ck_assert_uint_eq(seen, 1);
+	ck_assert_uint_eq(td.q[0].interrupts, 1);
 }
 END_TEST
 
@@ -431,7 +497,10 @@ static Suite *queue_suite(void)
 	tcase_add_checked_fixture(t, rig_make, rig_destroy);
 	tcase_add_loop_test(t, batch_is_one_kick_of_the_disk_and_one_interrupt, 0, 2);
 	tcase_add_test(t, kicks_are_wanted_again_after_a_ring_was_full);
+	tcase_add_test(t, driver_that_answers_interrupts_is_served_to_the_end);
 	tcase_add_test(t, busy_driver_does_not_keep_the_thread);
+	tcase_add_test(t, rounds_that_follow_each_other_share_interrupts);
+	tcase_add_test(t, single_request_is_shown_at_once);
 	tcase_add_test(t, broken_device_takes_no_more);
 	tcase_add_test(t, broken_device_does_not_begin_what_waited);
 	tcase_add_test(t, broken_device_does_not_go_on_after_a_full_ring);
