@@ -71,6 +71,18 @@ MUST_CHECK int chardev_init(struct chardev *c, enum chardev_kind kind, const cha
 			    struct loop *loop, const struct chardev_escape *escape, struct err *e);
 void chardev_fini(struct chardev *c);
 
+/* A stream that is to be opened. */
+struct chardev_wish {
+	enum chardev_kind kind;
+	const char *path, *label; /* borrowed; as for chardev_init() */
+};
+
+/*
+ * chardev_check.c: could chardev_init() open w[i], after those before it have been opened? Nothing is made, emptied,
+ * locked or connected. Returns 0, or a negative errno with the sentence that chardev_init() has.
+ */
+MUST_CHECK int chardev_check(const struct chardev_wish *w, unsigned int i, struct err *e);
+
 /*
  * Write out what waits, for at most wait_ms.
  * Returns 0, or the number of bytes that could not be written. Loop thread, or when no loop runs.

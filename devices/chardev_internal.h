@@ -1,10 +1,19 @@
 /*
- * Between chardev.c (moving bytes) and chardev_open.c (what they move to). Loop thread or setup.
+ * Between chardev.c (moving bytes), chardev_open.c (what they move to) and chardev_check.c (whether they can). Loop
+ * thread or setup.
  */
 #ifndef TRELLIS_DEVICES_CHARDEV_INTERNAL_H
 #define TRELLIS_DEVICES_CHARDEV_INTERNAL_H
 
 #include "devices/chardev.h"
+
+/* Why a stream cannot be opened. Each returns a negative errno. */
+int chardev_refuse_writing(int rc, const char *label, const char *path, struct err *e);
+int chardev_refuse_busy(const char *label, const char *path, struct err *e);
+int chardev_refuse_pty(int rc, const char *label, struct err *e);
+int chardev_refuse_long(const char *label, const char *path, struct err *e);
+int chardev_refuse_taken(const char *label, const char *path, struct err *e);
+int chardev_refuse_listening(int rc, const char *label, const char *path, struct err *e);
 
 /* Open what c->kind and c->path say and begin waiting for input. */
 MUST_CHECK int chardev_open(struct chardev *c, struct err *e);

@@ -155,12 +155,11 @@ static int open_file(struct chardev *c, struct err *e)
 
 	c->out_fd = open(c->path, O_WRONLY | O_CREAT | O_NONBLOCK | O_CLOEXEC | O_NOCTTY, 0644);
 	if (c->out_fd < 0)
-		return err_sys(e, -errno, "%s: cannot open %s for writing", c->label, c->path);
+		return chardev_refuse_writing(-errno, c->label, c->path, e);
 	if (fstat(c->out_fd, &st) < 0 || !S_ISREG(st.st_mode))
 		return 0;
 	if (fcntl(c->out_fd, F_OFD_SETLK, &lock) < 0 && (errno == EAGAIN || errno == EACCES))
-		return err_set(e, -EBUSY, "%s: another program writes to %s; give each guest a file of its own", c->label,
-			       c->path);
+		return chardev_refuse_busy(c->label, c->path, e);
 	if (ftruncate(c->out_fd, 0) < 0)
 		return err_sys(e, -errno, "%s: cannot empty %s", c->label, c->path);
 	return 0;
@@ -176,7 +175,7 @@ static int open_pty(struct chardev *c, struct err *e)
 	if (c->in_fd < 0 || grantpt(c->in_fd) < 0 || unlockpt(c->in_fd) < 0 ||
 	    ptsname_r(c->in_fd, name, sizeof(name)) != 0 || tcgetattr(c->in_fd, &tio) < 0 ||
 	    (c->out_fd = fcntl(c->in_fd, F_DUPFD_CLOEXEC, 3)) < 0) /* each source needs its own, epoll_ctl(2) */
-		return err_sys(e, -errno, "%s: cannot make a pseudo-terminal", c->label);
+		return chardev_refuse_pty(-errno, c->label, e);
 	cfmakeraw(&tio);
 	(void)tcsetattr(c->in_fd, TCSANOW, &tio); /* a cooked one would work, if badly */
 	other_side = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC);
@@ -268,8 +267,7 @@ static int open_unix(struct chardev *c, struct err *e)
 	int rc;
 
 	if (strlen(c->path) >= sizeof(addr.sun_path))
-		return err_set(e, -ENAMETOOLONG, "%s: the socket path %s is longer than the %zu bytes that Linux takes",
-			       c->label, c->path, sizeof(addr.sun_path) - 1);
+		return chardev_refuse_long(c->label, c->path, e);
 	memcpy(addr.sun_path, c->path, strlen(c->path));
 	c->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (c->listen_fd < 0)
@@ -280,14 +278,12 @@ static int open_unix(struct chardev *c, struct err *e)
 	if (rc < 0) {
 		close(c->listen_fd);
 		c->listen_fd = -1;
-		return rc == -EADDRINUSE ?
-			       err_set(e, rc, "%s: %s is there already, and it is no socket or another program listens at "
-				       "it; give each guest a path of its own", c->label, c->path) :
-			       err_sys(e, rc, "%s: cannot listen at %s", c->label, c->path);
+		return rc == -EADDRINUSE ? chardev_refuse_taken(c->label, c->path, e) :
+					   chardev_refuse_listening(rc, c->label, c->path, e);
 	}
 	c->listen_source = (struct loop_source){ .fd = c->listen_fd, .ready = client_arrives, .ctx = c };
 	if (listen(c->listen_fd, 1) < 0 || (rc = loop_add(c->loop, &c->listen_source, EPOLLIN)) < 0)
-		return err_sys(e, rc < 0 ? rc : -errno, "%s: cannot listen at %s", c->label, c->path);
+		return chardev_refuse_listening(rc < 0 ? rc : -errno, c->label, c->path, e);
 	return 0;
 }
 

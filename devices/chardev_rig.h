@@ -92,7 +92,7 @@ static inline void teardown(void)
 }
 
 /* How many lines went to standard error since the last call. */
-static unsigned int lines_said(void)
+static inline unsigned int lines_said(void)
 {
 	char text[8192];
 	ssize_t n = read(said_fd, text, sizeof(text));

@@ -109,11 +109,38 @@ static int none_there(int rc, const struct block_options *o, struct err *e)
 		       o->format == BLOCK_QCOW2 || has_suffix(o->path, ".qcow2") ? "qcow2" : "raw", o->path);
 }
 
+/*
+ * A check opens the image for reading. So that it says what the opening would, the file alone is opened for writing
+ * before, and locked: that changes nothing in it.
+ */
+static int try_writing(struct block_file *f, const struct block_options *o, struct err *e)
+{
+	bool direct = o->cache == CACHE_NONE || o->cache == CACHE_DIRECTSYNC;
+	int rc = 0, format = o->format;
+
+	if (format < 0)
+		rc = find_format(o->path, false, &format, e);
+	if (rc < 0 || format == BLOCK_NULL)
+		return rc;
+	return block_file_open(f, o->path, false, direct, true, e);
+}
+
+/* The image of a check has been opened: keep others away from now on as it would. */
+static int hold(struct block *b, const struct block_options *o, struct err *e)
+{
+	b->image.ops->close(b->image.image);
+	b->image.ops = NULL;
+	return try_writing(&b->held, o, e);
+}
+
 static int open_images(struct block *b, const struct block_options *o, struct err *e)
 {
 	struct block_image base;
-	int rc;
+	int rc = o->check_only ? try_writing(&b->held, o, e) : 0;
 
+	if (rc < 0)
+		return rc;
+	block_file_close(&b->held);
 	if (!o->snapshot || o->check_only)
 		return block_image_open(&b->image, o->path, o->format, o, o->readonly || o->check_only, 0, e);
 	rc = block_image_open(&base, o->path, o->format, o, true, 1, e);
@@ -151,12 +178,15 @@ int block_open(struct block **b, const struct block_options *o, struct err *e)
 	n->cache = (enum block_cache)o->cache;
 	n->fixed_buffers = o->fixed_buffers;
 	n->label = strdup(o->label ? o->label : "disk");
+	n->held.fd = -1;
 	n->workers = workers_new();
 	rc = n->label && n->workers ? 0 : err_set(e, -ENOMEM, "no memory for a disk");
 	if (!rc)
 		rc = none_there(open_images(n, o, e), o, e);
 	if (!rc)
 		rc = choose_engine(n, o, e);
+	if (!rc && o->check_only)
+		rc = hold(n, o, e);
 	if (rc < 0) {
 		block_close(n);
 		return rc;
@@ -173,6 +203,7 @@ void block_close(struct block *b)
 	workers_free(b->workers);
 	if (b->image.ops)
 		b->image.ops->close(b->image.image);
+	block_file_close(&b->held);
 	free(b->label);
 	free(b);
 }

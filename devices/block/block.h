@@ -36,7 +36,8 @@ struct block_options {
 	bool readonly;
 	bool discard;              /* pass discards on */
 	bool backing;              /* follow the backing file that a qcow2 image names */
-	bool check_only;           /* would it open as asked? Nothing is written; what a repair would say is left out */
+	bool check_only;           /* would it open as asked? Nothing is written; what a repair would say is left out; the
+				      block is then good for block_close() alone, and keeps others away until then */
 	bool snapshot;             /* write to a temporary overlay instead */
 	bool fixed_buffers;        /* io_uring: register guest memory (pins all of it) */
 	const char *label;         /* "disk0", for messages */

@@ -25,6 +25,7 @@ struct block {
 	bool uring_asked; /* and cannot do without */
 	bool fixed_buffers;
 	struct workers *workers;   /* owned; its own lock */
+	struct block_file held;    /* owned; of a check: the file, locked as for writing, in place of image */
 	_Atomic uint64_t capacity; /* what block_poll_size() saw last */
 	atomic_int flush_failed;   /* a negative errno once the page cache has lost data; see job_flushed() */
 	atomic_bool warned;        /* that a queue has no io_uring */

@@ -217,6 +217,27 @@ static int datagram_take(struct datagram *d, int fd, const char *path, struct er
 	return rc;
 }
 
+int datagram_check(const char *path, struct err *e)
+{
+	struct sockaddr_un own, peer;
+	int rc;
+
+	if ((rc = socket_address(&own, path, "", e)) < 0 ||
+	    (rc = socket_address(&peer, path, ".peer", e)) < 0)
+		return rc;
+	switch (socket_look(&own, &rc)) {
+	case SOCKET_NOBODY:
+		return socket_check_bind(&own, e);
+	case SOCKET_DATAGRAM:
+		return socket_check_bind(&peer, e);
+	case SOCKET_STREAM:
+		return socket_refuse_type(&own, SOCK_DGRAM, e);
+	case SOCKET_UNKNOWN:
+		break;
+	}
+	return socket_refuse_connecting(rc, &own, e);
+}
+
 int datagram_open(struct netdev **n, const char *path, struct err *e)
 {
 	struct datagram *d = calloc(1, sizeof(*d));

@@ -57,6 +57,7 @@ struct netdev {
 	bool vnet_hdr;             /* frames carry a header: offloads are possible */
 	uint64_t features;         /* of VIRTIO_NET_F_CSUM, HOST_*, GUEST_*, what it can do */
 	uint32_t mtu;              /* 0: not known */
+	char mtu_of[16];           /* the interface whose MTU that is; "": name */
 	void (*link)(void *ctx, bool up); /* set by the device: the other side came or went; on queue 0's thread */
 	void *link_ctx;
 };
@@ -97,5 +98,17 @@ MUST_CHECK int netdev_socket_open(struct netdev **n, const char *path, bool data
  */
 MUST_CHECK int netdev_passt_open(struct netdev **n, const char *const *forwards, unsigned int nr_forwards,
 				 unsigned int mtu, struct err *e);
+
+/*
+ * tap_check.c, socket.c, passt.c. Would the function of that name without "check" succeed now? The sentences are the
+ * same, and nothing is made, taken, connected or changed; what only trying can tell is not told.
+ * n  receives what is known beforehand: name, max_pairs, vnet_hdr, mtu. No ops; it needs no closing
+ */
+MUST_CHECK int netdev_tap_check(struct netdev *n, const char *ifname, const int *fd, unsigned int pairs,
+				struct err *e);
+MUST_CHECK int netdev_bridge_check(struct netdev *n, const char *bridge, unsigned int pairs, struct err *e);
+MUST_CHECK int netdev_socket_check(struct netdev *n, const char *path, bool datagram, struct err *e);
+MUST_CHECK int netdev_passt_check(struct netdev *n, const char *const *forwards, unsigned int nr_forwards,
+				  unsigned int mtu, struct err *e);
 
 #endif

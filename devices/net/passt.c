@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/sockios.h>
 #include <poll.h>
 #include <signal.h>
@@ -14,6 +15,7 @@
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -281,6 +283,16 @@ static int passt_await(struct passt *p, int fd, struct err *e)
 	return err_set(e, -EIO, "passt could not start: %s", *p->last ? p->last : "it ended without a word");
 }
 
+/* Why it cannot be run. Returns rc, a negative errno. */
+static int passt_refuse(int rc, struct err *e)
+{
+	if (rc == -ENOENT)
+		return err_set(
+			e, rc,
+			"--net user needs passt: install the package passt (Debian: apt install passt)");
+	return err_sys(e, rc, "cannot start passt");
+}
+
 static int passt_launch(struct passt *p, char *const *argv, struct err *e)
 {
 	int pair[2] = { -1, -1 }, err[2] = { -1, -1 }, rc;
@@ -291,12 +303,8 @@ static int passt_launch(struct passt *p, char *const *argv, struct err *e)
 		rc = err_sys(e, -errno, "cannot make a socket for passt");
 	} else {
 		rc = passt_spawn(p, argv, pair[1], err[1]);
-		if (rc == -ENOENT)
-			err_set(e, rc,
-				"--net user needs passt: install the package passt (Debian: apt install "
-				"passt)");
-		else if (rc < 0)
-			err_sys(e, rc, "cannot start passt");
+		if (rc < 0)
+			passt_refuse(rc, e);
 	}
 	if (pair[1] >= 0)
 		close(pair[1]);
@@ -369,17 +377,58 @@ static int passt_start(struct passt *p, const struct forward *f, unsigned int nr
 	return passt_launch(p, argv, e);
 }
 
+/* Look for the program where posix_spawnp(3) does. Returns 0 or a negative errno. */
+static int passt_find(void)
+{
+	const char *at = getenv("PATH");
+	char file[PATH_MAX];
+	int rc = -ENOENT;
+
+	if (!at)
+		at = "/usr/local/bin:/bin:/usr/bin"; /* as the C libraries do, but for the order */
+	for (size_t len; rc != 0; at += len + 1) {
+		struct stat st;
+
+		len = strcspn(at, ":");
+		snprintf(file, sizeof(file), "%.*s%spasst", (int)len, at, len ? "/" : "./");
+		if (stat(file, &st) == 0)
+			rc = S_ISREG(st.st_mode) && access(file, X_OK) == 0 ? 0 : -EACCES;
+		if (!at[len])
+			break;
+	}
+	return rc;
+}
+
+/* Returns the number of forwards, or a negative errno with a sentence. */
+static int passt_prepare(struct forward *f, const char *const *forwards, unsigned int nr_forwards,
+			 unsigned int mtu, struct err *e)
+{
+	if (mtu && (mtu < 1280 || mtu > 65520))
+		return err_usage(e, "--net user: mtu=%u: expected 1280 to 65520",
+				 mtu); /* RFC 8200, 5; passt(1), --mtu */
+	return parse_forwards(f, forwards, nr_forwards, e);
+}
+
+int netdev_passt_check(struct netdev *n, const char *const *forwards, unsigned int nr_forwards,
+		       unsigned int mtu, struct err *e)
+{
+	struct forward f[FORWARD_MAX];
+	int rc = passt_prepare(f, forwards, nr_forwards, mtu, e);
+
+	*n = (struct netdev){ .name = "passt", .max_pairs = 1, .mtu = mtu };
+	if (rc < 0)
+		return rc;
+	rc = passt_find();
+	return rc < 0 ? passt_refuse(rc, e) : 0;
+}
+
 int netdev_passt_open(struct netdev **n, const char *const *forwards, unsigned int nr_forwards,
 		      unsigned int mtu, struct err *e)
 {
 	struct forward f[FORWARD_MAX];
 	struct passt *p;
-	int rc;
+	int rc = passt_prepare(f, forwards, nr_forwards, mtu, e);
 
-	if (mtu && (mtu < 1280 || mtu > 65520))
-		return err_usage(e, "--net user: mtu=%u: expected 1280 to 65520",
-				 mtu); /* RFC 8200, 5; passt(1), --mtu */
-	rc = parse_forwards(f, forwards, nr_forwards, e);
 	if (rc < 0)
 		return rc;
 	p = calloc(1, sizeof(*p));

@@ -18,6 +18,7 @@
 
 #include "devices/net/stream_internal.h"
 #include "vmm/base/log.h"
+#include "vmm/base/newfile.h"
 
 #define MS       1000000ull
 #define RETRY_NS (300 * MS)
@@ -90,6 +91,11 @@ void socket_unlock(int lock)
 		close(lock);
 }
 
+int socket_refuse_connecting(int rc, const struct sockaddr_un *addr, struct err *e)
+{
+	return err_sys(e, rc, "cannot connect to %s", addr->sun_path);
+}
+
 int socket_connect(const struct sockaddr_un *addr, int type, struct err *e)
 {
 	int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), rc;
@@ -105,14 +111,35 @@ int socket_connect(const struct sockaddr_un *addr, int type, struct err *e)
 	case -ECONNREFUSED:
 		return -ENOENT;
 	case -EPROTOTYPE:
-		return err_set(e, rc, "%s: the other side was started %s datagram=on; start both alike",
-			       addr->sun_path, type == SOCK_STREAM ? "with" : "without");
+		return socket_refuse_type(addr, type, e);
 	case -EAGAIN:
 		return err_set(e, -EBUSY, "%s: many wait to be connected there; a socket joins two guests",
 			       addr->sun_path);
 	default:
-		return err_sys(e, rc, "cannot connect to %s", addr->sun_path);
+		return socket_refuse_connecting(rc, addr, e);
 	}
+}
+
+static int refuse_making(int rc, const struct sockaddr_un *addr, struct err *e)
+{
+	return err_sys(e, rc, "cannot make the socket %s", addr->sun_path);
+}
+
+static int refuse_no_socket(const struct sockaddr_un *addr, struct err *e)
+{
+	return err_set(e, -ENOTSOCK, "%s is there already and is no socket; choose another path",
+		       addr->sun_path);
+}
+
+static int refuse_in_use(const struct sockaddr_un *addr, struct err *e)
+{
+	return err_set(e, -EADDRINUSE, "another program uses the socket %s; give each pair a path of its own",
+		       addr->sun_path);
+}
+
+static int refuse_removing(int rc, const struct sockaddr_un *addr, struct err *e)
+{
+	return err_sys(e, rc, "cannot remove %s, which nobody uses any more", addr->sun_path);
 }
 
 int socket_bind(int fd, const struct sockaddr_un *addr, int type, struct err *e)
@@ -123,25 +150,65 @@ int socket_bind(int fd, const struct sockaddr_un *addr, int type, struct err *e)
 	if (bind(fd, (const struct sockaddr *)addr, sizeof(*addr)) == 0)
 		return 0;
 	if (errno != EADDRINUSE)
-		return err_sys(e, -errno, "cannot make the socket %s", addr->sun_path);
+		return refuse_making(-errno, addr, e);
 	/* Connecting to a file which is no socket is refused, too: never unlink what is the user's. */
 	if (lstat(addr->sun_path, &st) == 0 && !S_ISSOCK(st.st_mode))
-		return err_set(e, -ENOTSOCK, "%s is there already and is no socket; choose another path",
-			       addr->sun_path);
+		return refuse_no_socket(addr, e);
 	other = socket_connect(addr, type, e);
 	if (other >= 0) {
 		close(other);
-		return err_set(e, -EADDRINUSE,
-			       "another program uses the socket %s; give each pair a path of its own",
-			       addr->sun_path);
+		return refuse_in_use(addr, e);
 	}
 	if (other != -ENOENT)
 		return other;
 	if (unlink(addr->sun_path) < 0 && errno != ENOENT)
-		return err_sys(e, -errno, "cannot remove %s, which nobody uses any more", addr->sun_path);
+		return refuse_removing(-errno, addr, e);
 	if (bind(fd, (const struct sockaddr *)addr, sizeof(*addr)) < 0)
-		return err_sys(e, -errno, "cannot make the socket %s", addr->sun_path);
+		return refuse_making(-errno, addr, e);
 	return 0;
+}
+
+int socket_refuse_type(const struct sockaddr_un *addr, int type, struct err *e)
+{
+	return err_set(e, -EPROTOTYPE, "%s: the other side was started %s datagram=on; start both alike",
+		       addr->sun_path, type == SOCK_STREAM ? "with" : "without");
+}
+
+enum socket_there socket_look(const struct sockaddr_un *addr, int *rc)
+{
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	*rc = fd < 0 ? -errno : connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) < 0 ? -errno : 0;
+	if (fd >= 0)
+		close(fd);
+	switch (*rc) {
+	case 0:
+		return SOCKET_DATAGRAM;
+	case -EPROTOTYPE:
+		return SOCKET_STREAM;
+	case -ENOENT:
+	case -ECONNREFUSED:
+		return SOCKET_NOBODY;
+	default:
+		return SOCKET_UNKNOWN;
+	}
+}
+
+int socket_check_bind(const struct sockaddr_un *addr, struct err *e)
+{
+	struct stat st;
+	int rc;
+
+	if (lstat(addr->sun_path, &st) < 0) {
+		rc = errno == ENOENT ? newfile_check(addr->sun_path) : -errno;
+		return rc < 0 ? refuse_making(rc, addr, e) : 0;
+	}
+	if (!S_ISSOCK(st.st_mode))
+		return refuse_no_socket(addr, e);
+	if (socket_look(addr, &rc) != SOCKET_NOBODY)
+		return refuse_in_use(addr, e);
+	rc = newfile_check(addr->sun_path);
+	return rc < 0 ? refuse_removing(rc, addr, e) : 0;
 }
 
 /* ---- connections ---- */
@@ -291,6 +358,30 @@ static const struct stream_owner socket_owner = {
 	.lost = socket_lost,
 	.close = socket_close,
 };
+
+int netdev_socket_check(struct netdev *n, const char *path, bool datagram, struct err *e)
+{
+	struct sockaddr_un addr;
+	int rc;
+
+	*n = (struct netdev){ .max_pairs = 1 };
+	snprintf(n->name, sizeof(n->name), "socket %.50s", path);
+	if (datagram)
+		return datagram_check(path, e);
+	if ((rc = socket_address(&addr, path, "", e)) < 0)
+		return rc;
+	switch (socket_look(&addr, &rc)) {
+	case SOCKET_STREAM: /* whether it listens, and takes us, only connecting tells */
+		return 0;
+	case SOCKET_DATAGRAM:
+		return socket_refuse_type(&addr, SOCK_STREAM, e);
+	case SOCKET_UNKNOWN:
+		return socket_refuse_connecting(rc, &addr, e);
+	case SOCKET_NOBODY:
+		break;
+	}
+	return socket_check_bind(&addr, e);
+}
 
 int netdev_socket_open(struct netdev **n, const char *path, bool datagram, struct err *e)
 {

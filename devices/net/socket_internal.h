@@ -29,8 +29,24 @@ MUST_CHECK int socket_bind(int fd, const struct sockaddr_un *addr, int type, str
  */
 MUST_CHECK int socket_connect(const struct sockaddr_un *addr, int type, struct err *e);
 
-/* datagram.c: netdev_socket_open() for datagrams. */
+/* The sentences of socket_connect(). They return a negative errno. */
+int socket_refuse_type(const struct sockaddr_un *addr, int type, struct err *e);
+int socket_refuse_connecting(int rc, const struct sockaddr_un *addr, struct err *e);
+
+/*
+ * Who has a socket open at addr? Asked so that nobody notices: a datagram socket is connected, which tells the other
+ * side nothing, and which those of other types refuse (net/unix/af_unix.c, v6.1, unix_find_bsd()).
+ * rc  receives what connect(2) said, for SOCKET_UNKNOWN
+ */
+enum socket_there { SOCKET_NOBODY, SOCKET_STREAM, SOCKET_DATAGRAM, SOCKET_UNKNOWN };
+enum socket_there socket_look(const struct sockaddr_un *addr, int *rc);
+
+/* Would socket_bind() succeed? Returns as that does, with its sentences; changes nothing. */
+MUST_CHECK int socket_check_bind(const struct sockaddr_un *addr, struct err *e);
+
+/* datagram.c: netdev_socket_open() and netdev_socket_check() for datagrams. */
 struct netdev;
 MUST_CHECK int datagram_open(struct netdev **n, const char *path, struct err *e);
+MUST_CHECK int datagram_check(const char *path, struct err *e);
 
 #endif

@@ -62,6 +62,16 @@ static int vhost_set_memory(struct vhost_net *v, const struct gmem *mem)
 	return vhost_host_call(v->fd, VHOST_SET_MEM_TABLE, table);
 }
 
+int vhost_net_check(struct err *e)
+{
+	int fd = vhost_host_open();
+
+	if (fd < 0)
+		return vhost_explain(fd, e);
+	close(fd);
+	return 0;
+}
+
 int vhost_net_open(struct vhost_net *v, const struct gmem *mem, struct err *e)
 {
 	int rc;

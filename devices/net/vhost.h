@@ -23,6 +23,9 @@ struct vhost_net {
 MUST_CHECK int vhost_net_open(struct vhost_net *v, const struct gmem *mem, struct err *e);
 void vhost_net_close(struct vhost_net *v);
 
+/* Could /dev/vhost-net be opened? Returns 0, or as vhost_net_open(). Nothing is begun. */
+MUST_CHECK int vhost_net_check(struct err *e);
+
 /* Of the device's features those that the kernel can take part in; bits it has no say in pass. */
 uint64_t vhost_net_mask(const struct vhost_net *v, uint64_t features);
 

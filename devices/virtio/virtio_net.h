@@ -29,6 +29,12 @@ struct virtio_net_stats {
 	uint64_t in_throttled_ns, out_throttled_ns;
 };
 
+/*
+ * Would virtio_net_new() take these options? Nothing is made. o->netdev may be what netdev_tap_check() and its like
+ * filled in. Returns 0, or a negative errno with the same sentence.
+ */
+MUST_CHECK int virtio_net_check(const struct virtio_net_options *o, struct err *e);
+
 /* As virtio_blk_new() and its companions. */
 MUST_CHECK int virtio_net_new(struct virtio_net **n, const struct virtio_net_options *o, const struct gmem *mem,
 			      struct err *e);

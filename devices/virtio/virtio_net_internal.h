@@ -214,6 +214,8 @@ MUST_CHECK int net_set_pairs_locked(struct virtio_net *n, unsigned int pairs);
 MUST_CHECK int net_vhost_choose(struct virtio_net *n, const struct virtio_net_options *o,
 				const struct gmem *mem, struct err *e);
 void net_vhost_close(struct virtio_net *n);
+/* For vhost=on: could the kernel serve this one? Returns 0, or as net_vhost_choose(). */
+MUST_CHECK int net_vhost_check(const struct virtio_net_options *o, struct err *e);
 
 /* Queue q of the pair starts or stops: the kernel works while both are there. The pair's thread. */
 MUST_CHECK int net_vhost_queue_start(struct net_pair *p, unsigned int q);

@@ -45,6 +45,7 @@ static uint64_t features_of(const struct virtio_net_options *o)
 static int options_check(const struct virtio_net_options *o, struct err *e)
 {
 	const struct netdev *b = o->netdev;
+	const char *link = *b->mtu_of ? b->mtu_of : b->name;
 
 	if (!o->pairs || o->pairs > MIN(b->max_pairs, (unsigned int)NETDEV_MAX_PAIRS))
 		return err_set(e, -EINVAL, "%s: queues=%u: %s has 1 to %u", o->name, o->pairs, b->name,
@@ -64,8 +65,15 @@ static int options_check(const struct virtio_net_options *o, struct err *e)
 		return err_set(
 			e, -EINVAL,
 			"%s: mtu=%u: %s carries %u at most; ask for less, or run: ip link set dev %s mtu %u",
-			o->name, o->mtu, b->name, b->mtu, b->name, o->mtu);
+			o->name, o->mtu, link, b->mtu, link, o->mtu);
 	return 0;
+}
+
+int virtio_net_check(const struct virtio_net_options *o, struct err *e)
+{
+	int rc = options_check(o, e);
+
+	return rc < 0 ? rc : net_vhost_check(o, e);
 }
 
 static int pair_init(struct net_pair *p, struct virtio_net *n, unsigned int nr,

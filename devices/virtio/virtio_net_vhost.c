@@ -109,15 +109,32 @@ void net_vhost_close(struct virtio_net *n)
 static int net_vhost_possible(const struct virtio_net_options *o, struct err *e)
 {
 	struct netdev *b = o->netdev;
+	const bool checked = !b->ops; /* by netdev_tap_check(): there will be descriptors */
 
-	if (!b->ops->fd || b->ops->fd(b, 0) < 0 || !b->vnet_hdr)
-		return err_set(
-			e, -EINVAL,
-			"vhost works with a tap that has virtio headers, and %s is none",
-			b->name);
+	if (!b->vnet_hdr || !(checked || (b->ops->fd && b->ops->fd(b, 0) >= 0)))
+		return err_set(e, -EINVAL, "vhost works with a tap that has virtio headers, and %s is none",
+			       b->name);
 	if (o->rate_in.bytes || o->rate_in.ops || o->rate_out.bytes || o->rate_out.ops)
 		return err_set(e, -EINVAL,
 			       "vhost knows no rate limits, so rate-in= and rate-out= cannot be had with it");
+	return 0;
+}
+
+/* Returns rc, a negative errno. */
+static int net_vhost_refuse(int rc, const struct virtio_net_options *o, const struct err *why, struct err *e)
+{
+	return err_set(e, rc, "%s: vhost=on: %s; vhost=try goes on without", o->name, why->text);
+}
+
+int net_vhost_check(const struct virtio_net_options *o, struct err *e)
+{
+	struct err why = { 0 };
+	int rc;
+
+	if (o->vhost != VHOST_ON)
+		return 0;
+	if ((rc = net_vhost_possible(o, &why)) < 0 || (rc = vhost_net_check(&why)) < 0)
+		return net_vhost_refuse(rc, o, &why, e);
 	return 0;
 }
 
@@ -146,7 +163,7 @@ int net_vhost_choose(struct virtio_net *n, const struct virtio_net_options *o, c
 		n->vhost = true;
 		n->dev.features = net_sound_features(vhost_net_mask(&n->pair[0].vhost, n->dev.features));
 	} else if (o->vhost == VHOST_ON) {
-		return err_set(e, rc, "%s: vhost=on: %s; vhost=try goes on without", o->name, why.text);
+		return net_vhost_refuse(rc, o, &why, e);
 	} else {
 		log_info("%s: without vhost: %s", o->name, why.text);
 	}

@@ -13,11 +13,18 @@ static struct {
 	int rx_kick, tx_kick, rx_call, tx_call, tap_fd;
 } host;
 
+int vhost_net_check(struct err *e)
+{
+	return host.open_rc < 0 ? err_set(e, host.open_rc, "no vhost here; run: modprobe vhost_net") : 0;
+}
+
 int vhost_net_open(struct vhost_net *v, const struct gmem *mem, struct err *e)
 {
+	int rc = vhost_net_check(e);
+
 	(void)mem;
-	if (host.open_rc < 0)
-		return err_set(e, host.open_rc, "no vhost here; run: modprobe vhost_net");
+	if (rc < 0)
+		return rc;
 	host.opens++;
 	v->open = true;
 	return 0;
@@ -170,6 +177,44 @@ START_TEST(vhost_does_not_go_with_rate_limits)
 }
 END_TEST
 
+/* Both of them, the check with what is known of a back end before it is opened. */
+static void refused_alike(int rc)
+{
+	struct netdev known = *opt.netdev, *real = opt.netdev;
+	struct err e = { 0 }, said = { 0 };
+
+	known.ops = NULL;
+	opt.netdev = &known;
+	ck_assert_int_eq(virtio_net_check(&opt, &said), rc);
+	opt.netdev = real;
+	ck_assert_int_eq(virtio_net_new(&net, &opt, &td.mem, &e), rc);
+	ck_assert_str_eq(said.text, e.text);
+}
+
+START_TEST(check_says_what_making_says)
+{
+	struct err e = { 0 };
+
+	ck_assert_int_eq(virtio_net_check(&opt, &e), 0);
+	ck_assert_uint_eq(host.opens, 0);
+	host.open_rc = -EACCES;
+	refused_alike(-EACCES);
+	opt.vhost = VHOST_TRY;
+	ck_assert_int_eq(virtio_net_check(&opt, &e), 0);
+	opt.vhost = VHOST_ON;
+	host.open_rc = 0;
+	opt.rate_in.bytes = 1000;
+	refused_alike(-EINVAL);
+	opt.rate_in.bytes = 0;
+	opt.netdev->vnet_hdr = false;
+	refused_alike(-EINVAL);
+	opt.netdev->vnet_hdr = true;
+	opt.netdev->mtu = 1500;
+	opt.mtu = 9000;
+	refused_alike(-EINVAL);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("virtio_net_vhost");
@@ -183,6 +228,7 @@ int main(void)
 	tcase_add_test(t, every_pair_has_a_kernel_of_its_own);
 	tcase_add_test(t, vhost_on_without_vhost_is_an_error_and_try_is_not);
 	tcase_add_test(t, vhost_does_not_go_with_rate_limits);
+	tcase_add_test(t, check_says_what_making_says);
 	suite_add_tcase(s, t);
 	return run_suite(s);
 }
