@@ -33,7 +33,7 @@ UAPI       := $(B)/uapi
 endif
 SANITIZE := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 
-FOLDERS  := vmm/base vmm/cpu vmm/view vmm devices devices/virtio devices/block devices/net firmware
+FOLDERS  := vmm/base vmm/cpu vmm/view vmm/host vmm devices devices/virtio devices/block devices/net firmware
 TESTS    := $(sort $(wildcard $(FOLDERS:%=%/*_test.c)))
 FUZZERS  := $(sort $(wildcard $(FOLDERS:%=%/*_fuzz.c)))
 # What tests, fuzzers and benches share and the program has not.

@@ -10,6 +10,9 @@
 #include "vmm/base/map.h"
 #include "vmm/boot.h"
 #include "vmm/cpu/check.h"
+#include "vmm/fault.h"
+#include "vmm/kvm_stats.h"
+#include "vmm/machine_internal.h"
 
 static int open_files(struct machine *m, struct err *e)
 {
@@ -24,8 +27,7 @@ static int open_files(struct machine *m, struct err *e)
 	return rc;
 }
 
-/* The guest's processors, and what there is to say of them. */
-static int processors_build(struct machine *m, const struct model_host *host, struct err *e)
+int machine_build_processors(struct machine *m, const struct model_host *host, struct err *e)
 {
 	uint64_t from_ns = clock_now_ns();
 	int rc = processors_complete(&m->procs, host, false, e);
@@ -36,47 +38,62 @@ static int processors_build(struct machine *m, const struct model_host *host, st
 	return rc;
 }
 
-/* Ask KVM what processors can be here. */
-static int host_open(struct machine *m, struct err *e)
+int machine_ask_kvm(struct machine *m, struct err *e)
 {
 	struct cpuid_table *table = calloc(1, sizeof(*table));
-	struct model_host host = { .table = table, .is_kvm = true };
-	int rc = table ? kvm_open(&m->kvm, e) : err_set(e, -ENOMEM, "out of memory");
+	struct model_host host = { .table = table, .is_kvm = true, .tsc_deadline = m->kvm.tsc_deadline };
+	int rc = table ? cpuid_read_kvm(m->kvm.fd, table, e) : err_set(e, -ENOMEM, "out of memory");
 
-	host.tsc_deadline = m->kvm.tsc_deadline;
-	if (rc == 0 && (rc = cpuid_read_kvm(m->kvm.fd, table, e)) == 0) {
+	if (rc == 0) {
 		host.ring0_interpreted = cpuid_ring0_interpreted();
-		rc = processors_build(m, &host, e);
+		rc = machine_build_processors(m, &host, e);
 	}
 	free(table);
 	return rc;
 }
 
 /* Does this host have what the user asked for? */
-static int limits_check(struct machine *m, struct err *e)
+static int host_open(struct machine *m, struct err *e)
 {
-	const struct topology *t = &m->procs.topo;
-	uint64_t ram_max = memory_max_bytes(cpuid_phys_bits(m->procs.table));
-	char most[24];
+	int rc;
 
-	if (t->nr_present > m->kvm.max_vcpus)
-		return err_usage(e, "--cpus %u: KVM on this host allows %u vCPUs", t->nr_present, m->kvm.max_vcpus);
-	if (topology_max_apic_id(t) >= m->kvm.max_vcpu_id)
-		return err_usage(e, "--cpus: this shape needs APIC ids up to %u, and KVM on this host takes ids below %u",
-				 topology_max_apic_id(t), m->kvm.max_vcpu_id);
-	if (m->procs.ram_bytes > ram_max)
-		return err_usage(e, "--memory: a guest on this processor can have at most %s (%u address bits)",
-				 opt_size_text(ram_max, most, sizeof(most)), cpuid_phys_bits(m->procs.table));
-	return 0;
+	if ((rc = kvm_open(&m->kvm, e)) < 0 || (rc = machine_ask_kvm(m, e)) < 0 || (rc = machine_check_vcpus(m, e)) < 0)
+		return rc;
+	return machine_check_ram(m, e);
 }
 
+/* The limit first: pages stay with the group that was charged for them. */
 static int memory_build(struct machine *m, struct err *e)
 {
-	int rc = memory_init(&m->mem, m->procs.ram_bytes, e);
+	const struct memory_options *o = &m->opts->cpu.memory;
+	int rc = 0;
 
-	if (rc < 0 || (rc = memory_bind(&m->mem, &m->procs.topo, e)) < 0)
+	if (o->hard_limit_bytes)
+		rc = cgroup_init(&m->cgroup, "", m->opts->name, o->hard_limit_bytes, e);
+	if (rc < 0 || (rc = memory_open(&m->mem, o, m->procs.ram_bytes, &m->procs.topo, e)) < 0)
 		return rc;
+	fault_init(&m->mem.gmem);
 	return memory_attach(&m->mem, &m->kvm, e);
+}
+
+/*
+ * Who runs where. The main thread goes to its place only when all others are made, as they inherit it; I/O threads
+ * may be made by a pinned vCPU, so they are told where to be even when nobody said it.
+ */
+static int pins_build(struct machine *m, struct err *e)
+{
+	struct notes problems = { .nr = 0 };
+	int rc = pin_plan(&m->pins, &m->opts->cpu.pin, &m->procs.topo, "", &problems);
+
+	if (rc == 0 && m->opts->cpu.pin.said) {
+		affinity_set_io(m->pins.io);
+	} else if (rc < 0 && problems.nr) {
+		notes_to_err(&problems, e);
+	} else if (rc < 0) {
+		err_set(e, rc, "out of memory");
+	}
+	notes_fini(&problems);
+	return rc;
 }
 
 static void vcpu_stops_machine(void *ctx, enum stop_reason why, int value)
@@ -102,7 +119,7 @@ static int vcpus_build(struct machine *m, struct err *e)
 {
 	const struct vcpus_config cfg = {
 		.kvm = &m->kvm, .pio = &m->pio, .mmio = &m->mmio, .mem = &m->mem.gmem, .irqs = &m->irqs, .topo = &m->procs.topo,
-		.procs = &m->procs, .owner = { .ctx = m, .stop = vcpu_stops_machine, .report = report_post_codes },
+		.procs = &m->procs, .pins = &m->pins, .owner = { .ctx = m, .stop = vcpu_stops_machine, .report = report_post_codes },
 	};
 	int rc = vcpus_init(&m->vcpus, &cfg, e);
 
@@ -111,8 +128,7 @@ static int vcpus_build(struct machine *m, struct err *e)
 	return rc < 0 ? rc : vcpus_power_on(&m->vcpus, e);
 }
 
-/* What firmware tables say, apart from the memory map. */
-static int platform_describe(struct machine *m, struct err *e)
+int machine_describe_platform(struct machine *m, struct err *e)
 {
 	struct platform *p = &m->platform;
 
@@ -141,7 +157,7 @@ static void tell_findings(struct machine *m)
 	findings_fini(&f);
 }
 
-static struct boot_request boot_request(const struct machine *m)
+struct boot_request machine_boot_request(const struct machine *m)
 {
 	return (struct boot_request){
 		.kernel = &m->kernel, .initrds = m->initrd, .initrd_args = m->initrd_args, .nr_initrds = m->nr_initrds,
@@ -154,7 +170,7 @@ static struct boot_request boot_request(const struct machine *m)
 static int firmware_run(struct machine *m, struct err *e)
 {
 	const struct platform *p = &m->platform;
-	const struct boot_request rq = boot_request(m);
+	const struct boot_request rq = machine_boot_request(m);
 	int rc;
 
 	if ((rc = pci_root_assign(&m->pci, e)) < 0)
@@ -166,8 +182,7 @@ static int firmware_run(struct machine *m, struct err *e)
 	return boot_enter(&m->vcpus.vcpu[0], &m->entry, &m->mem.gmem, e);
 }
 
-/* Not by assigning a whole struct: most of its pages may never be needed. */
-static void machine_begin(struct machine *m, const struct run_options *opts)
+void machine_begin(struct machine *m, const struct run_options *opts)
 {
 	m->opts = opts;
 	m->kernel.fd = -1;
@@ -186,7 +201,8 @@ int machine_init(struct machine *m, const struct run_options *opts, struct loop 
 	bus_init(&m->pio, "port", 0x10000);
 	bus_init(&m->mmio, "address", 0);
 	if ((rc = open_files(m, e)) < 0 || (rc = processors_shape(&m->procs, &opts->cpu, e)) < 0 ||
-	    (rc = host_open(m, e)) < 0 || (rc = limits_check(m, e)) < 0 || (rc = kvm_create_vm(&m->kvm, e)) < 0)
+	    (rc = host_open(m, e)) < 0 || (rc = pins_build(m, e)) < 0 ||
+	    (rc = kvm_create_vm(&m->kvm, e)) < 0)
 		return rc;
 	timing_mark(&m->timing, TIMING_KVM);
 	/* Memory before interrupts: each waits for KVM's readers, and after the routes that takes milliseconds. */
@@ -196,37 +212,15 @@ int machine_init(struct machine *m, const struct run_options *opts, struct loop 
 	if ((rc = irqs_init(&m->irqs, &m->kvm, topology_wide_ids(&m->procs.topo), e)) < 0 || (rc = vcpus_build(m, e)) < 0)
 		return rc;
 	timing_mark(&m->timing, TIMING_VCPUS);
-	if ((rc = platform_describe(m, e)) < 0 || (rc = machine_plug_devices(m, e)) < 0)
+	if ((rc = machine_describe_platform(m, e)) < 0 || (rc = machine_plug_devices(m, e)) < 0)
 		return rc;
 	timing_mark(&m->timing, TIMING_DEVICES);
-	rc = firmware_run(m, e);
-	if (rc == 0)
-		tell_findings(m);
-	timing_mark(&m->timing, TIMING_LOAD);
-	return rc;
-}
-
-int machine_check(struct machine *m, const struct run_options *opts, struct err *e)
-{
-	struct cpuid_table *table = calloc(1, sizeof(*table));
-	struct model_host host;
-	struct boot_request rq;
-	int rc;
-
-	machine_begin(m, opts);
-	if (!table)
-		return err_set(e, -ENOMEM, "out of memory");
-	if ((rc = open_files(m, e)) == 0 && (rc = processors_shape(&m->procs, &opts->cpu, e)) == 0) {
-		model_host_read(&host, table, &m->procs.notes);
-		rc = processors_build(m, &host, e);
-	}
-	free(table);
-	if (rc < 0 || (rc = memory_check_host_nodes(&m->procs.topo, "/sys", e)) < 0 ||
-	    (rc = memory_init(&m->mem, m->procs.ram_bytes, e)) < 0 || (rc = platform_describe(m, e)) < 0 ||
-	    (rc = machine_check_disks(m, e)) < 0 || (rc = machine_check_balloon(m, e)) < 0)
+	if ((rc = firmware_run(m, e)) < 0)
 		return rc;
-	rq = boot_request(m);
-	return boot_load(&rq, &m->mem.gmem, &m->entry, e);
+	tell_findings(m);
+	memory_keep(&m->mem);
+	timing_mark(&m->timing, TIMING_LOAD);
+	return 0;
 }
 
 void machine_fini(struct machine *m)
@@ -235,10 +229,13 @@ void machine_fini(struct machine *m)
 	machine_unplug_devices(m);
 	irqs_fini(&m->irqs);
 	kvm_close(&m->kvm);
+	fault_fini();
 	memory_fini(&m->mem);
 	bus_fini(&m->pio);
 	bus_fini(&m->mmio);
+	pin_plan_fini(&m->pins);
 	processors_fini(&m->procs);
+	cgroup_fini(&m->cgroup);
 	image_close(&m->kernel);
 	for (unsigned int i = 0; i < m->nr_initrds; i++)
 		image_close(&m->initrd[i]);
@@ -317,6 +314,22 @@ static void on_wake(void *ctx)
 	vcpus_resume(&m->vcpus);
 }
 
+static void print_stat(void *ctx, const char *name, uint64_t value)
+{
+	(void)ctx;
+	if (value)
+		log_info("kvm: %s %llu", name, (unsigned long long)value);
+}
+
+/* KVM's statistics of this machine, those that are not 0. */
+static void tell_stats(const struct machine *m)
+{
+	int rc = kvm_stats_each(m->kvm.vm_fd, print_stat, NULL);
+
+	if (rc < 0)
+		log_warn("--stats: this KVM gives none (%s); it takes Linux 5.14", strerror(-rc));
+}
+
 int machine_run(struct machine *m, enum stop_reason *why, int *value, struct err *e)
 {
 	int rc;
@@ -330,10 +343,16 @@ int machine_run(struct machine *m, enum stop_reason *why, int *value, struct err
 		vcpus_park(&m->vcpus); /* those that did start */
 		return rc;
 	}
+	if (m->pins.main && (rc = cpuset_apply(m->pins.main, 0)) < 0) {
+		vcpus_park(&m->vcpus);
+		return err_sys(e, rc, "--pin main: cannot run there");
+	}
 	rc = loop_run(m->loop);
 	vcpus_park(&m->vcpus);
 	if (rc < 0)
 		return err_sys(e, rc, "cannot wait for events");
+	if (m->opts->stats)
+		tell_stats(m);
 	*why = m->why;
 	*value = m->value;
 	if (*why == STOP_TRIPLE_FAULT)

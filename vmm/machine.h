@@ -26,6 +26,7 @@
 #include "firmware/platform.h"
 #include "vmm/bus.h"
 #include "vmm/cpu/processors.h"
+#include "vmm/host/cgroup.h"
 #include "vmm/irq.h"
 #include "vmm/kvm.h"
 #include "vmm/machine_virtio.h"
@@ -57,6 +58,8 @@ struct machine {
 	struct processors procs;
 	struct kvm kvm;
 	struct memory mem;
+	struct pin_plan pins;
+	struct cgroup cgroup;
 	struct irqs irqs;
 	struct ioapic ioapic;           /* these three in split machines only (vmm/irq.h) */
 	struct i8259 pic;
@@ -102,10 +105,14 @@ MUST_CHECK int machine_init(struct machine *m, const struct run_options *opts, s
 void machine_fini(struct machine *m);
 
 /*
- * Only check: options, files, and whether the kernel fits into memory; needs no KVM and starts nothing.
- * As machine_init() otherwise.
+ * machine_check.c: would exactly this guest start, here and now? Adds a sentence to problems for each reason why not;
+ * machine_init() has the same sentences for the same causes. Starts and changes nothing.
+ * m     all zero; machine_fini() is to be called afterwards
+ * opts  borrowed until machine_fini()
+ * host  look at all that this host must give: /dev/kvm, memory, CPUs, limits, interfaces; else at options, files and
+ *       what can be told without /dev/kvm, as `run --check` does
  */
-MUST_CHECK int machine_check(struct machine *m, const struct run_options *opts, struct err *e);
+void machine_check(struct machine *m, const struct run_options *opts, bool host, struct notes *problems);
 
 /*
  * Run the guest and the loop until the machine ends. Resets happen inside.

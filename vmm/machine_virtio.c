@@ -77,26 +77,30 @@ static int plug_disk(struct machine *m, unsigned int i, struct err *e)
 	return plug_virtio(m, &disk->pci, virtio_blk_dev(disk->blk), CLASS_STORAGE_SCSI, e);
 }
 
-int machine_check_disks(const struct machine *m, struct err *e)
+/* Open a disk so that nothing changes: a repair, or a dirty bit, would. Returns 0 or a negative errno with a sentence. */
+static int open_to_look(struct block **b, const struct disk_option *d, unsigned int i, struct err *e)
 {
-	for (unsigned int i = 0; i < m->opts->devices.nr_disks; i++) {
-		const struct disk_option *d = &m->opts->devices.disk[i];
-		char name[DEVICE_NAME_BYTES];
-		struct block_options bo = block_options(d, name);
-		struct block *b;
-		int rc;
+	char name[DEVICE_NAME_BYTES];
+	struct block_options bo = block_options(d, name);
 
-		device_name(name, d->id, "disk", i);
-		bo.check_only = !d->readonly && !d->snapshot; /* a repair, or a dirty bit, would change it */
-		bo.readonly = bo.readonly || d->snapshot;
-		bo.snapshot = false;
-		if ((rc = block_open(&b, &bo, e)) < 0)
-			return rc;
-		block_close(b);
-		if (d->format != BLOCK_NULL && !d->readonly && !d->snapshot && access(d->path, W_OK) < 0)
-			return err_sys(e, -errno, "%s: %s cannot be written; give readonly=on, or a file that can", name, d->path);
-	}
-	return 0;
+	device_name(name, d->id, "disk", i);
+	bo.check_only = !d->readonly && !d->snapshot;
+	bo.readonly = bo.readonly || d->snapshot;
+	bo.snapshot = false;
+	return block_open(b, &bo, e);
+}
+
+void machine_check_disks(const struct machine *m, struct notes *problems)
+{
+	const struct device_options *o = &m->opts->devices;
+	struct block *disk[MAX_DISKS] = { 0 }; /* all stay open until the end: one file may be two disks */
+	struct err e;
+
+	for (unsigned int i = 0; i < o->nr_disks; i++)
+		if (open_to_look(&disk[i], &o->disk[i], i, &e) < 0)
+			notes_add_err(problems, &e);
+	for (unsigned int i = 0; i < o->nr_disks; i++)
+		block_close(disk[i]);
 }
 
 /* ---- network ---- */
@@ -120,6 +124,11 @@ static void default_mac(uint8_t mac[6], const char *machine, unsigned int i)
 	mac[5] = (uint8_t)hash;
 }
 
+static int refuse_no_kind(struct err *e)
+{
+	return err_set(e, -EINVAL, "--net: no kind was given");
+}
+
 static int open_netdev(struct netdev **n, const struct net_option *o, struct err *e)
 {
 	switch ((enum net_type)o->type) {
@@ -134,26 +143,72 @@ static int open_netdev(struct netdev **n, const struct net_option *o, struct err
 	case NET_NOT_SAID:
 		break;
 	}
-	return err_set(e, -EINVAL, "--net: no kind was given");
+	return refuse_no_kind(e);
+}
+
+static int check_netdev(struct netdev *n, const struct net_option *o, struct err *e)
+{
+	switch ((enum net_type)o->type) {
+	case NET_TAP:
+		return netdev_tap_check(n, o->ifname, o->fd, o->queues, e);
+	case NET_BRIDGE:
+		return netdev_bridge_check(n, o->bridge, o->queues, e);
+	case NET_USER:
+		return netdev_passt_check(n, (const char *const *)o->forward.text, o->forward.nr, o->mtu, e);
+	case NET_SOCKET:
+		return netdev_socket_check(n, o->socket, o->datagram, e);
+	case NET_NOT_SAID:
+		break;
+	}
+	return refuse_no_kind(e);
+}
+
+/* name: receives the interface's. The back end is left to the caller. */
+static struct virtio_net_options net_options(const struct machine *m, unsigned int i, char name[DEVICE_NAME_BYTES])
+{
+	const struct net_option *o = &m->opts->devices.net[i];
+	struct virtio_net_options no = {
+		.name = name, .pairs = o->queues, .queue_size = (uint16_t)o->queue_size, .mtu = o->mtu, .vhost = o->vhost,
+		.rate_in = { .bytes = o->rate_in, .bytes_burst = o->burst_in },
+		.rate_out = { .bytes = o->rate_out, .bytes_burst = o->burst_out },
+	};
+
+	device_name(name, o->id, "net", i);
+	if (o->mac)
+		memcpy(no.mac, o->mac_bytes, sizeof(no.mac));
+	else
+		default_mac(no.mac, m->opts->name, i);
+	return no;
+}
+
+void machine_check_nets(const struct machine *m, struct notes *problems)
+{
+	for (unsigned int i = 0; i < m->opts->devices.nr_nets; i++) {
+		char name[DEVICE_NAME_BYTES];
+		struct virtio_net_options no = net_options(m, i, name);
+		struct netdev known;
+		struct err e;
+		int rc = check_netdev(&known, &m->opts->devices.net[i], &e);
+
+		no.netdev = &known;
+		if (rc < 0) {
+			err_prefix(&e, "%s", name);
+			notes_add_err(problems, &e);
+		}
+		/* Of a tap that cannot be had it is known all the same what it would be. */
+		if ((rc == 0 || known.vnet_hdr) && virtio_net_check(&no, &e) < 0)
+			notes_add_err(problems, &e);
+	}
 }
 
 static int plug_net(struct machine *m, unsigned int i, struct err *e)
 {
 	const struct net_option *o = &m->opts->devices.net[i];
 	struct machine_net *net = &m->virtio.net[i];
-	struct virtio_net_options no = {
-		.name = net->name, .pairs = o->queues, .queue_size = (uint16_t)o->queue_size, .mtu = o->mtu, .vhost = o->vhost,
-		.rate_in = { .bytes = o->rate_in, .bytes_burst = o->burst_in },
-		.rate_out = { .bytes = o->rate_out, .bytes_burst = o->burst_out },
-	};
+	struct virtio_net_options no = net_options(m, i, net->name);
 	int rc;
 
-	device_name(net->name, o->id, "net", i);
 	m->virtio.nr_nets = i + 1;
-	if (o->mac)
-		memcpy(no.mac, o->mac_bytes, sizeof(no.mac));
-	else
-		default_mac(no.mac, m->opts->name, i);
 	if ((rc = open_netdev(&net->netdev, o, e)) < 0) {
 		err_prefix(e, "%s", net->name);
 		return rc;
@@ -172,6 +227,16 @@ static void console_quits(void *ctx)
 	machine_stop(ctx, STOP_QUIT, 0);
 }
 
+struct chardev_wish machine_console_wish(const struct console_option *c)
+{
+	const bool none = c->stream.mode == STREAM_NONE; /* every port leads somewhere */
+
+	return (struct chardev_wish){
+		.kind = none ? CHARDEV_FILE : machine_stream_kind(c->stream.mode), .path = none ? "/dev/null" : c->stream.path,
+		.label = c->name ? c->name : "console",
+	};
+}
+
 static int open_streams(struct machine *m, struct virtio_console_port *port, struct err *e)
 {
 	const struct device_options *o = &m->opts->devices;
@@ -183,13 +248,12 @@ static int open_streams(struct machine *m, struct virtio_console_port *port, str
 		return err_set(e, -ENOMEM, "out of memory");
 	for (unsigned int i = 0; i < o->nr_consoles; i++) {
 		const struct console_option *c = &o->console[i];
+		const struct chardev_wish w = machine_console_wish(c);
 		int rc;
-		const bool none = c->stream.mode == STREAM_NONE; /* every port leads somewhere */
 
 		port[i] = (struct virtio_console_port){ .name = c->name, .chr = &v->chr[i] };
-		rc = chardev_init(&v->chr[i], none ? CHARDEV_FILE : machine_stream_kind(c->stream.mode),
-				  none ? "/dev/null" : c->stream.path, c->name ? c->name : "console", &v->io.loop,
-				  c->stream.mode == STREAM_STDIO ? &escape : NULL, e);
+		rc = chardev_init(&v->chr[i], w.kind, w.path, w.label, &v->io.loop,
+				  w.kind == CHARDEV_STDIO ? &escape : NULL, e);
 		if (rc < 0)
 			return rc;
 	}
@@ -209,7 +273,7 @@ static int plug_console(struct machine *m, struct err *e)
 	return plug_virtio(m, &v->console_pci, virtio_console_dev(v->console), CLASS_COMMUNICATION, e);
 }
 
-int machine_check_balloon(const struct machine *m, struct err *e)
+static int check_balloon(const struct machine *m, struct err *e)
 {
 	const uint64_t size = m->opts->devices.balloon.size_bytes, ram = m->procs.ram_bytes;
 	char have[24], want[24];
@@ -218,6 +282,14 @@ int machine_check_balloon(const struct machine *m, struct err *e)
 		return 0;
 	return err_usage(e, "--balloon: size=%s is more than the machine's memory of %s",
 			 opt_size_text(size, want, sizeof(want)), opt_size_text(ram, have, sizeof(have)));
+}
+
+void machine_check_balloon(const struct machine *m, struct notes *problems)
+{
+	struct err e;
+
+	if (m->opts->devices.balloon.present && check_balloon(m, &e) < 0)
+		notes_add_err(problems, &e);
 }
 
 static int plug_balloon(struct machine *m, struct err *e)
@@ -229,7 +301,7 @@ static int plug_balloon(struct machine *m, struct err *e)
 		.deflate_on_oom = o->deflate_on_oom, .free_page_reporting = o->free_page_reporting,
 		.stats_interval_s = o->stats_interval_s,
 	};
-	int rc = machine_check_balloon(m, e);
+	int rc = check_balloon(m, e);
 
 	if (rc < 0 || (rc = virtio_balloon_new(&m->virtio.balloon, &bo, &m->mem.gmem, e)) < 0)
 		return rc;

@@ -14,6 +14,7 @@
 #include "devices/virtio/virtio_net.h"
 #include "devices/virtio/virtio_pci.h"
 #include "devices/virtio/virtio_rng.h"
+#include "vmm/base/notes.h"
 #include "vmm/device_options.h"
 #include "vmm/monitor.h"
 
@@ -61,10 +62,16 @@ struct machine;
 MUST_CHECK int machine_plug_virtio(struct machine *m, struct err *e);
 void machine_virtio_end(struct machine *m);
 
-/* Only look whether the disks could be opened as the options say; nothing is changed or started. */
-MUST_CHECK int machine_check_disks(const struct machine *m, struct err *e);
+/*
+ * Would machine_plug_virtio() succeed with these? Each adds a sentence to problems for every device that could not be,
+ * the one that the plugging would have; nothing is changed, made, connected or started.
+ * m  its options, and for the balloon m->procs.ram_bytes
+ */
+void machine_check_disks(const struct machine *m, struct notes *problems);
+void machine_check_nets(const struct machine *m, struct notes *problems);
+void machine_check_balloon(const struct machine *m, struct notes *problems);
 
-/* Is the balloon's size within the machine's memory? Returns 0, or -EINVAL (usage) with a sentence. */
-MUST_CHECK int machine_check_balloon(const struct machine *m, struct err *e);
+/* The stream of a port of the virtio console, borrowed from c. */
+struct chardev_wish machine_console_wish(const struct console_option *c);
 
 #endif

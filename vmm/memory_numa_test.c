@@ -5,37 +5,29 @@
 #include <check.h>
 #include <errno.h>
 #include <linux/mempolicy.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
-#include <unistd.h>
 
 #include "vmm/base/map.h"
-#include "vmm/memory.h"
+#include "vmm/host/memory_rig.h"
+#include "vmm/memory_internal.h"
 
 static struct topo_node node[4];
 static struct topology t;
 static struct memory mem;
 static struct node_range map[PLATFORM_MAX_NODE_RANGES];
 static struct err e;
-static char sysfs[64];
 
 static void setup(void)
 {
+	rig_setup();
 	memset(node, 0, sizeof(node));
 	t = (struct topology){ .nr_nodes = 1, .node = node };
-	sysfs[0] = 0;
 }
 
 static void teardown(void)
 {
-	char cmd[96];
-
 	memory_fini(&mem);
-	snprintf(cmd, sizeof(cmd), "rm -rf %s", sysfs);
-	if (sysfs[0])
-		ck_assert_int_eq(system(cmd), 0);
+	rig_teardown();
 }
 
 #define HIGH MAP_HIGH_RAM_BASE
@@ -93,30 +85,6 @@ START_TEST(nodes_with_more_than_all_ram_end_where_it_ends)
 }
 END_TEST
 
-static void put(const char *name, const char *text)
-{
-	char path[128];
-	FILE *f;
-
-	snprintf(path, sizeof(path), "%s/devices/system/node/%s", sysfs, name);
-	f = fopen(path, "w");
-	ck_assert_ptr_nonnull(f);
-	fputs(text, f);
-	fclose(f);
-}
-
-static void make_sysfs(const char *online, const char *has_memory)
-{
-	char cmd[128];
-
-	snprintf(sysfs, sizeof(sysfs), "/tmp/trellis-memory-XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(sysfs));
-	snprintf(cmd, sizeof(cmd), "mkdir -p %s/devices/system/node", sysfs);
-	ck_assert_int_eq(system(cmd), 0);
-	put("online", online);
-	put("has_memory", has_memory);
-}
-
 static const struct {
 	unsigned int host_node;
 	const char *want; /* NULL: fine */
@@ -133,12 +101,33 @@ START_TEST(host_nodes_must_have_memory)
 {
 	unsigned int h = hosts[_i].host_node;
 
-	make_sysfs("0-2,70,900\n", "0,2,70,900\n");
+	rig_nodes("0-2,70,900\n", "0,2,70,900\n");
 	t.nr_nodes = 2;
 	node[1] = (struct topo_node){ MIB, { [0] = 0 }, NODE_BIND };
 	node[1].host_nodes[h / 64] = 1ull << h % 64;
-	ck_assert_int_eq(memory_check_host_nodes(&t, sysfs, &e), hosts[_i].want ? -EINVAL : 0);
+	ck_assert_int_eq(memory_check_host_nodes(&t, rig_root, &e), hosts[_i].want ? -EINVAL : 0);
 	ck_assert_msg(!hosts[_i].want || strstr(e.text, hosts[_i].want), "%s", e.text);
+}
+END_TEST
+
+START_TEST(host_nodes_must_be_allowed_to_this_process)
+{
+	rig_nodes("0-3\n", "0-3\n");
+	rig_file("/proc/self/status",
+		 "Name:\tx\nMems_allowed:\t5\nMems_allowed_list:\t0,2\nvoluntary_ctxt_switches:\t9\n");
+	node[0] = (struct topo_node){ MIB, { 5 }, NODE_BIND };
+	ck_assert_int_eq(memory_check_host_nodes(&t, rig_root, &e), 0);
+	node[0].host_nodes[0] = 7;
+	ck_assert_int_eq(memory_check_host_nodes(&t, rig_root, &e), -EINVAL);
+	ck_assert_msg(
+		strstr(e.text,
+		       "may not have memory of this host's node 1, but of 0,2 alone (Mems_allowed_list") !=
+			NULL,
+		"%s", e.text);
+	rig_file("/proc/self/status", "Name:\tx\n"); /* not told */
+	ck_assert_int_eq(memory_check_host_nodes(&t, rig_root, &e), 0);
+	rig_file("/proc/self/status", "Name:\tx\nMems_allowed_list:\tmost\n");
+	ck_assert_int_eq(memory_check_host_nodes(&t, rig_root, &e), 0);
 }
 END_TEST
 
@@ -146,7 +135,8 @@ START_TEST(host_without_numa_is_told_as_such)
 {
 	node[0] = (struct topo_node){ MIB, { 1 }, NODE_BIND };
 	ck_assert_int_eq(memory_check_host_nodes(&t, "/nonexistent", &e), -EINVAL);
-	ck_assert_ptr_nonnull(strstr(e.text, "tells of no NUMA nodes in /nonexistent/devices/system/node"));
+	ck_assert_ptr_nonnull(
+		strstr(e.text, "tells of no NUMA nodes in /nonexistent/sys/devices/system/node"));
 	node[0].policy = NODE_DEFAULT; /* not asked for, not looked for */
 	ck_assert_int_eq(memory_check_host_nodes(&t, "/nonexistent", &e), 0);
 }
@@ -207,6 +197,114 @@ START_TEST(host_node_that_does_not_exist_is_refused_before_mbind)
 }
 END_TEST
 
+START_TEST(more_than_a_host_node_has_is_refused_before_mbind)
+{
+	uint64_t bytes = 1ull << 46; /* address space is there, and no node of that size */
+
+	node[0] = (struct topo_node){ bytes, { 1 }, NODE_BIND };
+	ck_assert_int_eq(memory_init(&mem, bytes, &e), 0);
+	ck_assert_int_eq(memory_bind(&mem, &t, &e), -ENOMEM);
+	ck_assert_ptr_nonnull(strstr(
+		e.text, "--numa: 67108864 MiB are to come for guest node 0 bound to this host's node 0"));
+	node[0].policy = NODE_PREFERRED; /* as much as there is */
+	ck_assert_msg(memory_bind(&mem, &t, &e) == 0, "%s", e.text);
+}
+END_TEST
+
+START_TEST(guest_that_names_no_host_nodes_is_neither_bound_nor_verified)
+{
+	node[0] = (struct topo_node){ 2 * MIB, { 0 }, NODE_BIND };
+	ck_assert_int_eq(memory_init(&mem, 2 * MIB, &e), 0);
+	ck_assert_int_eq(memory_bind(&mem, &t, &e), 0);
+	check_policy(0, MPOL_DEFAULT, 0);
+	ck_assert_int_eq(gmem_write(&mem.gmem, 0, "x", 1), 0);
+	ck_assert_int_eq(memory_verify(&mem, &t, &e), 0);
+}
+END_TEST
+
+/* Guest nodes of 64 MiB around the hole, all bound to host node 0; the second is there, and the end of the third. */
+static void make_bound(void)
+{
+	t.nr_nodes = 3;
+	node[0] = (struct topo_node){ 3 * GIB - 32 * MIB, { 1 }, NODE_BIND };
+	node[1] = (struct topo_node){ 64 * MIB, { 1 }, NODE_BIND };
+	node[2] = (struct topo_node){ 64 * MIB, { 1 }, NODE_BIND };
+	ck_assert_int_eq(memory_init(&mem, 3 * GIB + 96 * MIB, &e), 0);
+	ck_assert_msg(memory_bind(&mem, &t, &e) == 0, "%s", e.text);
+	memset(gmem_hva(&mem.gmem, 3 * GIB - 32 * MIB, 32 * MIB), 1, 32 * MIB);
+	memset(gmem_hva(&mem.gmem, HIGH, 32 * MIB), 1, 32 * MIB);
+	memset(gmem_hva(&mem.gmem, HIGH + 94 * MIB, 2 * MIB), 1, 2 * MIB);
+}
+
+START_TEST(pages_where_they_should_be_are_verified_and_absent_ones_skipped)
+{
+	make_bound();
+	ck_assert_msg(memory_verify(&mem, &t, &e) == 0, "%s", e.text);
+	node[0].host_nodes[0] = 2; /* elsewhere, but there is no page to be wrong */
+	ck_assert_msg(memory_verify(&mem, &t, &e) == 0, "%s", e.text);
+}
+END_TEST
+
+static const struct {
+	unsigned int node;
+	uint64_t host_nodes[2];
+	int policy;
+	const char *want; /* NULL: fine */
+} placed[] = {
+	{ 1,
+	  { 2 },
+	  NODE_BIND,
+	  "--numa node=1: the page at guest-physical 0xbe000000 is on this host's node 0, and policy=bind" },
+	{ 2,
+	  { 6, 1ull << 63 },
+	  NODE_BIND,
+	  "node=2: the page at guest-physical 0x105e00000 is on this host's node 0, and policy=bind allows "
+	  "1-2,127 alone" },
+	{ 1, { 3 }, NODE_BIND, NULL },
+	{ 1, { 2 }, NODE_PREFERRED, NULL }, /* a wish */
+	{ 1, { 2 }, NODE_INTERLEAVE, NULL },
+	{ 1, { 0 }, NODE_BIND, NULL },
+};
+
+START_TEST(page_on_a_node_that_bind_does_not_allow_is_told_with_its_address)
+{
+	make_bound();
+	node[placed[_i].node].policy = placed[_i].policy;
+	memcpy(node[placed[_i].node].host_nodes, placed[_i].host_nodes, sizeof(placed[_i].host_nodes));
+	ck_assert_int_eq(memory_verify(&mem, &t, &e), placed[_i].want ? -EXDEV : 0);
+	ck_assert_msg(!placed[_i].want || strstr(e.text, placed[_i].want), "%s", e.text);
+}
+END_TEST
+
+static const struct {
+	uint64_t mask[2];
+	const char *want;
+} masks[] = {
+	{ { 0 }, "" },
+	{ { 1 }, "0" },
+	{ { 0xb, 1ull << 63 }, "0-1,3,127" },
+	{ { UINT64_MAX, UINT64_MAX }, "0-127" },
+};
+
+START_TEST(masks_of_host_nodes_are_written_as_lists)
+{
+	char text[256];
+
+	ck_assert_str_eq(memory_nodes_text(masks[_i].mask, text, sizeof(text)), masks[_i].want);
+}
+END_TEST
+
+START_TEST(list_that_does_not_fit_is_cut_off)
+{
+	char text[8];
+
+	memset(text, 'x', sizeof(text));
+	memory_nodes_text((const uint64_t[2]){ 0x5555, 0 }, text, 6);
+	ck_assert_uint_lt(strlen(text), 6);
+	ck_assert_int_eq(text[6], 'x');
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("memory_numa");
@@ -218,10 +316,18 @@ int main(void)
 	tcase_add_loop_test(c, nodes_follow_each_other_around_the_hole, 0, ARRAY_SIZE(maps));
 	tcase_add_test(c, nodes_with_more_than_all_ram_end_where_it_ends);
 	tcase_add_loop_test(c, host_nodes_must_have_memory, 0, ARRAY_SIZE(hosts));
+	tcase_add_test(c, host_nodes_must_be_allowed_to_this_process);
 	tcase_add_test(c, host_without_numa_is_told_as_such);
+	tcase_add_loop_test(c, masks_of_host_nodes_are_written_as_lists, 0, ARRAY_SIZE(masks));
+	tcase_add_test(c, list_that_does_not_fit_is_cut_off);
 	if (have_mbind()) {
 		tcase_add_test(c, each_node_is_bound_by_its_own_policy);
 		tcase_add_test(c, host_node_that_does_not_exist_is_refused_before_mbind);
+		tcase_add_test(c, more_than_a_host_node_has_is_refused_before_mbind);
+		tcase_add_test(c, guest_that_names_no_host_nodes_is_neither_bound_nor_verified);
+		tcase_add_test(c, pages_where_they_should_be_are_verified_and_absent_ones_skipped);
+		tcase_add_loop_test(c, page_on_a_node_that_bind_does_not_allow_is_told_with_its_address, 0,
+				    ARRAY_SIZE(placed));
 	}
 	suite_add_tcase(suite, c);
 	sr = srunner_create(suite);

@@ -161,7 +161,7 @@ int monitor_init(struct monitor *m, const char *path, struct loop *loop, const s
 	int rc;
 
 	*m = (struct monitor){ .ops = ops, .ctx = ctx };
-	rc = chardev_init(&m->chr, CHARDEV_UNIX, path, "monitor", loop, NULL, e);
+	rc = chardev_init(&m->chr, CHARDEV_UNIX, path, MONITOR_LABEL, loop, NULL, e);
 	m->open = true; /* chardev_fini() is wanted even after a failed init */
 	if (rc < 0) {
 		monitor_fini(m);

@@ -21,6 +21,8 @@ struct monitor_ops {
 	void (*stats)(void *ctx, struct buf *text); /* whole lines */
 };
 
+#define MONITOR_LABEL "monitor" /* its stream's, for messages */
+
 struct monitor {
 	struct chardev chr;
 	bool open;

@@ -180,7 +180,11 @@ const struct opt run_opts[] = {
 	  .help = "How much to say on standard error (default info)." },
 	{ .name = "timing", FLAG(timing),
 	  .help = "Print where the start-up time went when the guest first writes to port 0x80." },
-	{ .name = "check", FLAG(check), .help = "Check options and files, then exit without starting anything." },
+	{ .name = "stats", FLAG(stats),
+	  .help = "Print KVM's statistics of the machine when it ends, among them how many pages of which size it mapped "
+		  "(pages_4k, pages_2m, pages_1g)." },
+	{ .name = "check", FLAG(check), .help = "Check options and files, print every problem, and exit without starting anything; 'trellis host "
+		  "--check' looks at this computer, too." },
 	{ .name = "help", .alias = "h", FLAG(help), .help = "Print this list." },
 	{ 0 },
 };
@@ -202,10 +206,14 @@ bool run_options_use_stdio(const struct run_options *o)
 	return nr_stdio_ports(o) > 0;
 }
 
-static int check_disks(const struct run_options *o, struct err *e)
+static int check_balloon(const struct run_options *o, struct err *e)
 {
 	if (!o->devices.balloon.present)
 		return 0;
+	if (o->devices.balloon.free_page_reporting && (o->cpu.memory.hugepages || o->cpu.memory.path))
+		return err_usage(e, "--balloon free-page-reporting=on and --memory %s cannot be had together: the guest takes reported "
+				    "pages back without asking, and the pool may be empty; leave one of them out",
+				 o->cpu.memory.hugepages ? "hugepages=" : "path=");
 	for (unsigned int i = 0; i < o->devices.nr_disks; i++)
 		if (o->devices.disk[i].fixed_buffers)
 			return err_usage(e, "--disk %s: fixed-buffers=on keeps all of the guest's memory resident, so --balloon could "
@@ -225,7 +233,7 @@ static int check_options(const struct run_options *o, struct err *e)
 	if (stdio > 1)
 		return err_usage(e, "stdio is there %u times in --serial and --console; only one port can have the terminal",
 				 stdio);
-	rc = check_disks(o, e);
+	rc = check_balloon(o, e);
 	return rc < 0 ? rc : device_options_check(&o->devices, o->test_device, e);
 }
 

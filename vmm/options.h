@@ -36,6 +36,7 @@ struct run_options {
 	uint8_t uuid[16];
 	int log_level;                 /* enum log_level */
 	bool timing;
+	bool stats;
 	bool check;                    /* only check, start nothing */
 	bool help;
 };

@@ -35,7 +35,7 @@ START_TEST(defaults_are_a_small_machine_with_one_console)
 	ck_assert_str_eq(o.append, "");
 	ck_assert_str_eq(o.name, "trellis");
 	ck_assert_uint_eq(o.cpu.shape.cpus, 1);
-	ck_assert_uint_eq(o.cpu.ram_bytes, 256 * MIB);
+	ck_assert_uint_eq(o.cpu.memory.bytes, 256 * MIB);
 	ck_assert_uint_eq(o.nr_initrds, 0);
 	ck_assert_uint_eq(o.nr_serials, 1);
 	ck_assert_int_eq(o.serial[0].mode, STREAM_STDIO);
@@ -52,7 +52,7 @@ START_TEST(long_options_are_stored)
 				    "--no-reboot", "--shutdown-timeout", "0", "--test-device", "--name", "web-1.x_y",
 				    "--log", "debug", "--timing", "--check")), 0);
 	ck_assert_str_eq(o.append, "a=b,c d");
-	ck_assert_uint_eq(o.cpu.ram_bytes, 2 * GIB);
+	ck_assert_uint_eq(o.cpu.memory.bytes, 2 * GIB);
 	ck_assert_uint_eq(o.cpu.shape.cpus, 8);
 	ck_assert_uint_eq(o.cpu.shape.max, 16);
 	ck_assert_uint_eq(o.cpu.shape.count[TOPO_PACKAGE], 2);
@@ -70,7 +70,7 @@ START_TEST(spellings_that_hands_know_are_accepted)
 	ck_assert_int_eq(parse(ARGS("-kernel", "k", "-initrd", "i", "-append", "x", "-m", "512", "-smp", "4")), 0);
 	ck_assert_str_eq(o.kernel, "k");
 	ck_assert_str_eq(o.initrd[0].path, "i");
-	ck_assert_uint_eq(o.cpu.ram_bytes, 512 * MIB);
+	ck_assert_uint_eq(o.cpu.memory.bytes, 512 * MIB);
 	ck_assert_uint_eq(o.cpu.shape.cpus, 4);
 }
 END_TEST
@@ -95,7 +95,7 @@ START_TEST(later_option_replaces_the_earlier_one_as_a_whole)
 	ck_assert_str_eq(o.append, "y");
 	ck_assert_uint_eq(o.cpu.shape.cpus, 4);
 	ck_assert_uint_eq(o.cpu.shape.count[TOPO_PACKAGE], 0);
-	ck_assert_uint_eq(o.cpu.ram_bytes, 2 * GIB);
+	ck_assert_uint_eq(o.cpu.memory.bytes, 2 * GIB);
 	ck_assert_str_eq(o.name, "b");
 }
 END_TEST
@@ -200,7 +200,7 @@ static const struct {
 	{ ARGS(K, "--memory", "2000T"), "--memory 2000T: expected a size from 2M to 1024T" },
 	{ ARGS(K, "--memory", "-1"), "--memory -1: expected a size" },
 	{ ARGS(K, "--memory", "2050K"), "--memory 2050K: expected a multiple of 4K" },
-	{ ARGS(K, "--memory", "1G,2G"), "--memory: unexpected '2G'" },
+	{ ARGS(K, "--memory", "1G,2G"), "--memory: unknown key '2G'" },
 	{ ARGS(K, "--memory", "size=x"), "--memory x: expected a size" },
 	{ ARGS(K, "--cpus", "0"), "--cpus 0: expected a number from 1 to 4096" },
 	{ ARGS(K, "--cpus", "4097"), "--cpus 4097: expected a number from 1 to 4096" },

@@ -163,6 +163,22 @@ static void raise_file_limit(void)
 	}
 }
 
+/* All that is wrong, each in a line. */
+static int run_check(struct run *r, struct err *e)
+{
+	struct notes problems = { .nr = 0 };
+	int rc = 0;
+
+	machine_check(&r->machine, &r->opts, false, &problems);
+	machine_fini(&r->machine);
+	if (problems.nr) {
+		notes_to_err(&problems, e);
+		rc = -EINVAL;
+	}
+	notes_fini(&problems);
+	return rc;
+}
+
 int run_main(int argc, char *const *argv, struct err *e)
 {
 	static struct run run; /* large, mostly untouched, and there is one */
@@ -180,8 +196,7 @@ int run_main(int argc, char *const *argv, struct err *e)
 		goto out;
 	log_set_level((enum log_level)r->opts.log_level);
 	if (r->opts.check) {
-		rc = machine_check(&r->machine, &r->opts, e);
-		machine_fini(&r->machine);
+		rc = run_check(r, e);
 		goto out;
 	}
 	raise_file_limit();

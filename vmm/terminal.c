@@ -46,7 +46,8 @@ static void enter_raw(void)
 
 void terminal_make_raw(void)
 {
-	static const int fatal[] = { SIGSEGV, SIGBUS,  SIGILL,  SIGFPE,    SIGABRT, SIGQUIT,
+	/* SIGBUS is vmm/fault.c's, which gives the terminal back, too. */
+	static const int fatal[] = { SIGSEGV, SIGILL,  SIGFPE,    SIGABRT, SIGQUIT,
 				     SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGXCPU };
 	struct sigaction sa = { .sa_handler = on_fault, .sa_flags = SA_RESETHAND | SA_NODEFER };
 

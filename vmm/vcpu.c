@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +14,8 @@
 #include <unistd.h>
 
 #include "vmm/base/loop.h"
+#include "vmm/base/signals.h"
+#include "vmm/fault.h"
 #include "vmm/irq.h"
 
 /* What a vCPU thread needs: our exit handlers are shallow. glibc adds its own guard page. */
@@ -194,22 +195,69 @@ static void vcpu_offer_extint(struct vcpu *v)
 	v->run->request_interrupt_window = irqs_extint(irqs);
 }
 
+/* Memory that we gave is gone: the host's doing, and the same end as by SIGBUS (vmm/fault.h). */
+static void vcpu_lost_memory(struct vcpu *v, int error)
+{
+	char why[384];
+
+	vcpu_report(v, fault_explain(v, error, why, sizeof(why)));
+	v->all->cfg.owner.stop(v->all->cfg.owner.ctx, STOP_HOST_ERROR, 0);
+}
+
 /* One KVM_RUN and what follows from it. */
 static void vcpu_run_once(struct vcpu *v)
 {
 	char why[96];
+	int error;
 
 	if (v->takes_extint)
 		vcpu_offer_extint(v);
 	if (kvm_ioctl(v->fd, KVM_RUN, NULL) == 0) {
-		vcpu_serve_exit(v);
+		if (fault_is_mmio(v))
+			vcpu_lost_memory(v, 0);
+		else
+			vcpu_serve_exit(v);
 		return;
 	}
-	if (errno == EINTR || errno == EAGAIN)
+	error = errno;
+	if (error == EINTR || error == EAGAIN)
 		return; /* kicked, or an AP got its INIT */
-	snprintf(why, sizeof(why), "KVM_RUN failed: %s", strerror(errno));
+	if (error == EFAULT || error == EHWPOISON) {
+		vcpu_lost_memory(v, error);
+		return;
+	}
+	snprintf(why, sizeof(why), "KVM_RUN failed: %s", strerror(error));
 	vcpu_report(v, why);
 	v->all->cfg.owner.stop(v->all->cfg.owner.ctx, STOP_KVM_ERROR, 0);
+}
+
+/* Is any vCPU pinned? */
+static bool vcpus_pinned(const struct vcpus *all)
+{
+	return all->cfg.pins && all->cfg.pins->nr_vcpus;
+}
+
+/*
+ * Where --pin says, or, as the thread that made this one may be pinned itself, where the process could run. From here
+ * on memory that is touched is near. vcpus_start() waits for the outcome. Returns whether the vCPU is where it belongs.
+ */
+static bool vcpu_take_cpus(struct vcpu *v)
+{
+	const struct cpuset *own = vcpus_pinned(v->all) ? &v->all->cfg.pins->vcpu[v->index] : NULL;
+	int rc = 0;
+
+	if (own && !cpuset_empty(own))
+		rc = cpuset_apply(own, 0);
+	else
+		affinity_enter_any();
+	if (!own)
+		return true;
+	pthread_mutex_lock(&v->all->lock);
+	v->pin_rc = rc;
+	v->placed = true;
+	pthread_cond_broadcast(&v->all->changed);
+	pthread_mutex_unlock(&v->all->lock);
+	return rc == 0;
 }
 
 static void *vcpu_main(void *arg)
@@ -217,6 +265,8 @@ static void *vcpu_main(void *arg)
 	struct vcpu *v = arg;
 	char name[16];
 
+	if (!vcpu_take_cpus(v))
+		return NULL; /* parked, as it was made */
 	snprintf(name, sizeof(name), "vcpu%u", v->index);
 	prctl(PR_SET_NAME, name); /* pthread_setname_np() would open a file for it */
 	while (vcpu_wait(v)) {
@@ -227,51 +277,46 @@ static void *vcpu_main(void *arg)
 	return NULL;
 }
 
-/* Have the calling thread, and those that it makes, run on one of the host's CPUs. */
-static int run_on(int32_t host_cpu)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	if (host_cpu >= CPU_SETSIZE)
-		return -EINVAL;
-	CPU_SET((unsigned int)host_cpu, &set);
-	return sched_setaffinity(0, sizeof(set), &set) < 0 ? -errno : 0;
-}
-
 static int vcpu_start(struct vcpu *v, const pthread_attr_t *attr, struct err *e)
 {
-	bool pinned = v->all->cfg.procs->opts->pin == PIN_AUTO;
-	int rc = pinned ? run_on(v->place->host_cpu) : 0;
+	int rc = -pthread_create(&v->thread, attr, vcpu_main, v);
 
-	if (rc < 0)
-		return err_sys(e, rc, "--pin auto: vCPU %u cannot run on the host's CPU %d", v->index, v->place->host_cpu);
-	rc = -pthread_create(&v->thread, attr, vcpu_main, v);
 	atomic_store(&v->started, rc == 0); /* v->thread is written: others may kick it now */
 	return rc < 0 ? err_sys(e, rc, "cannot start a thread for each of %u vCPUs", v->all->nr) : 0;
+}
+
+/* All have threads. Did they get to where they are pinned? pin_plan() said they could; that was a moment ago. */
+static int vcpus_wait_placed(struct vcpus *all, struct err *e)
+{
+	char cpus[128];
+	int rc = 0;
+
+	pthread_mutex_lock(&all->lock);
+	for (unsigned int i = 0; i < all->nr && rc == 0; i++) {
+		while (!all->vcpu[i].placed)
+			pthread_cond_wait(&all->changed, &all->lock);
+		rc = all->vcpu[i].pin_rc;
+		if (rc < 0)
+			err_sys(e, rc,
+				"--pin: vCPU %u cannot run on CPU %s of this host any more; it went offline, or a cgroup's cpuset "
+				"took it",
+				i, cpuset_text(&all->cfg.pins->vcpu[i], cpus, sizeof(cpus)));
+	}
+	pthread_mutex_unlock(&all->lock);
+	return rc;
 }
 
 int vcpus_start(struct vcpus *all, struct err *e)
 {
 	struct sigaction sa = { .sa_handler = on_kick }; /* no SA_RESTART: KVM_RUN is to end */
 	sigset_t mask, old;
-	cpu_set_t own;
 	pthread_attr_t attr;
-	bool pinned = all->cfg.procs->opts->pin == PIN_AUTO;
 	int rc = 0;
 
-	/* New threads inherit it, so it moves from CPU to CPU while they are made. */
-	if (pinned && sched_getaffinity(0, sizeof(own), &own) < 0)
-		return err_sys(e, -errno, "--pin auto: cannot tell on which CPUs we may run");
 	sigaction(kick_signal(), &sa, NULL);
 	/* Signals to the process are main's; a vCPU takes its kick and its own faults. */
-	sigfillset(&mask);
+	signals_fill_but_faults(&mask);
 	sigdelset(&mask, kick_signal());
-	sigdelset(&mask, SIGSEGV);
-	sigdelset(&mask, SIGBUS);
-	sigdelset(&mask, SIGFPE);
-	sigdelset(&mask, SIGILL);
-	sigdelset(&mask, SIGABRT);
 	pthread_sigmask(SIG_SETMASK, &mask, &old);
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, MAX((size_t)VCPU_STACK_BYTES, (size_t)PTHREAD_STACK_MIN));
@@ -279,9 +324,7 @@ int vcpus_start(struct vcpus *all, struct err *e)
 		rc = vcpu_start(&all->vcpu[i], &attr, e);
 	pthread_attr_destroy(&attr);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (pinned)
-		(void)sched_setaffinity(0, sizeof(own), &own);
-	return rc;
+	return rc == 0 && vcpus_pinned(all) ? vcpus_wait_placed(all, e) : rc;
 }
 
 void vcpus_resume(struct vcpus *all)

@@ -31,7 +31,9 @@ struct vcpu {
 	bool takes_extint;            /* constant; the boot processor of a machine whose PICs are ours */
 	pthread_t thread;
 	atomic_bool started;          /* thread is there; written by the main thread */
-	bool parked;                  /* guarded by all->lock */
+	bool parked;                  /* guarded by all->lock, as the next two */
+	bool placed;                  /* where any is pinned: the thread has tried to go to its CPUs, */
+	int pin_rc;                   /* and this came of it, 0 or a negative errno */
 };
 
 enum vcpu_wish { VCPUS_RUN, VCPUS_PARK, VCPUS_LEAVE };
@@ -50,6 +52,7 @@ struct vcpus_config {
 	struct irqs *irqs;
 	const struct topology *topo;
 	struct processors *procs;    /* topo is theirs */
+	const struct pin_plan *pins; /* where they run, one set for each present; NULL or empty: wherever they are put */
 	struct vcpu_owner owner;
 };
 
@@ -74,7 +77,10 @@ MUST_CHECK int vcpus_init(struct vcpus *all, const struct vcpus_config *cfg, str
 /* Ends the threads (clean join) and frees everything. Main thread. */
 void vcpus_fini(struct vcpus *all);
 
-/* Start the threads. They park at once unless vcpus_resume() came before. Main thread, once. */
+/*
+ * Start the threads, each on its CPUs. They park at once unless vcpus_resume() came before. Main thread, once.
+ * Returns 0 or a negative errno with a sentence: no thread to be had, or none of its CPUs is there any more.
+ */
 MUST_CHECK int vcpus_start(struct vcpus *all, struct err *e);
 
 /* Have all vCPUs enter the guest. Main thread. */

@@ -105,30 +105,14 @@ static int parse_pin(void *config, const char *arg, struct err *e)
 {
 	struct cpu_options *o = config;
 
-	if (!strcmp(arg, "auto"))
-		o->pin = PIN_AUTO;
-	else if (!strcmp(arg, "none"))
-		o->pin = PIN_NONE;
-	else
-		return err_usage(e, "--pin %s: expected auto (with --topology host) or none", arg);
-	return 0;
+	return pin_spec_parse(&o->pin, arg, e);
 }
-
-static const struct opt_key memory_keys[] = {
-	{ .name = "size", .value = "SIZE", .kind = OPT_SIZE, .offset = offsetof(struct cpu_options, ram_bytes),
-	  .min = CPU_OPTIONS_MIN_RAM, .max = 1ull << 50, .positional = true },
-	{ 0 },
-};
 
 static int parse_memory(void *config, const char *arg, struct err *e)
 {
 	struct cpu_options *o = config;
-	int rc = opt_parse_list("--memory", arg, memory_keys, o, e);
 
-	if (rc == 0 && o->ram_bytes % 4096)
-		return err_usage(e, "--memory %s: expected a multiple of 4K", arg);
-	o->memory_said = true;
-	return rc;
+	return memory_options_parse(&o->memory, arg, e);
 }
 
 const struct opt cpu_opts[] = {
@@ -160,11 +144,15 @@ const struct opt cpu_opts[] = {
 		  "are warned of what it makes inconsistent. May be given many times." },
 	{ .name = "msr", .arg = "INDEX=VALUE", .parse = parse_msr,
 	  .help = "The value of a model-specific register after power-on, on every vCPU; both hexadecimal. May be given many times." },
-	{ .name = "pin", .arg = "auto|none", .parse = parse_pin,
-	  .help = "auto: with --topology host, each vCPU runs on the host's CPU whose place it has, and nodes' memory comes from "
-		  "the host's nodes." },
-	{ .name = "memory", .alias = "m", .arg = "SIZE", .parse = parse_memory,
-	  .help = "Guest RAM with a suffix K, M, G or T; a bare number counts MiB (default 256M, or what the nodes have)." },
+	{ .name = "pin", .arg = "vcpuN=LIST|vcpus=LIST|io=LIST|main=LIST,...|auto|none", .parse = parse_pin,
+	  .help = "Which of the host's CPUs threads run on: one vCPU's (vcpu0=2,vcpu1=3), all vCPUs', each on its own CPU in the "
+		  "order of the list (vcpus=2-9), those of disks and networks (io=0-1), and the main thread (main=0). auto: each "
+		  "vCPU on a CPU that suits its place, with --topology host the one whose place it has, and nodes' memory from "
+		  "the host's nodes. Two vCPUs on one CPU are refused unless overlap=ok is said. A list with a comma has it "
+		  "twice: io=0,,4. May be given many times." },
+	{ .name = "memory", .alias = "m", .arg = "SIZE[,KEY=VALUE...]", .parse = parse_memory, .keys = memory_keys,
+	  .help = "Guest RAM with a suffix K, M, G or T; a bare number counts MiB (default 256M, or what the nodes have), and "
+		  "what is behind it." },
 	{ 0 },
 };
 
@@ -177,12 +165,15 @@ int cpu_options_list_models(void)
 
 void cpu_options_init(struct cpu_options *o)
 {
-	*o = (struct cpu_options){ .shape.cpus = 1, .ram_bytes = 256 * MIB };
+	*o = (struct cpu_options){ .shape.cpus = 1 };
+	memory_options_init(&o->memory);
 }
 
 void cpu_options_fini(struct cpu_options *o)
 {
 	numa_spec_fini(&o->numa);
+	pin_spec_fini(&o->pin);
+	memory_options_fini(&o->memory);
 	free(o->topology);
 	free(o->cpuid);
 	free(o->msr);

@@ -1,19 +1,17 @@
 /*
- * The options about processors, which `trellis run` and `trellis topology` share.
+ * The options about processors and memory, which `trellis run` and `trellis topology` share.
  */
 #ifndef TRELLIS_CPU_CPU_OPTIONS_H
 #define TRELLIS_CPU_CPU_OPTIONS_H
 
 #include "vmm/base/opt.h"
 #include "vmm/cpu/caches.h"
+#include "vmm/cpu/memory_options.h"
 #include "vmm/cpu/model.h"
 #include "vmm/cpu/numa.h"
 #include "vmm/cpu/override.h"
+#include "vmm/cpu/pin.h"
 #include "vmm/cpu/topology.h"
-
-enum pin_mode { PIN_NONE, PIN_AUTO };
-
-enum { CPU_OPTIONS_MIN_RAM = 2 << 20 }; /* less is no machine */
 
 struct cpu_options {
 	struct topology_spec shape;          /* --cpus */
@@ -26,9 +24,8 @@ struct cpu_options {
 	unsigned int nr_cpuids;
 	struct msr_override *msr;            /* --msr */
 	unsigned int nr_msrs;
-	int pin;                             /* enum pin_mode */
-	uint64_t ram_bytes;                  /* --memory */
-	bool memory_said;
+	struct pin_spec pin;                 /* --pin */
+	struct memory_options memory;        /* --memory */
 	bool list_models;                    /* --cpu help: print them, and do nothing else */
 };
 

@@ -26,17 +26,6 @@ static int shape_build(struct processors *p, struct err *e)
 	return rc < 0 ? rc : topology_from_layout(&p->topo, &p->layout, o->shape_said ? o->shape.cpus : 0, e);
 }
 
-static int pins_check(const struct processors *p, struct err *e)
-{
-	if (p->opts->pin == PIN_AUTO)
-		for (unsigned int i = 0; i < p->topo.nr_cpus; i++)
-			if (p->topo.cpu[i].host_cpu < 0)
-				return err_usage(e, "--pin auto: nothing says which of the host's CPUs vCPU %u stands for; use --topology host "
-						    "or host:CPUS",
-						 i);
-	return 0;
-}
-
 /* Bits which depend on the shape, not on the model. */
 static void table_adjust(struct processors *p)
 {
@@ -108,7 +97,7 @@ static uint64_t ram_size(const struct processors *p)
 	const struct cpu_options *o = p->opts;
 	uint64_t sum = o->numa.nr_nodes ? numa_memory_sum(&o->numa) : layout_memory_sum(&p->layout);
 
-	return o->memory_said || !sum ? o->ram_bytes : sum;
+	return o->memory.said || !sum ? o->memory.bytes : sum;
 }
 
 int processors_shape(struct processors *p, const struct cpu_options *opts, struct err *e)
@@ -118,13 +107,13 @@ int processors_shape(struct processors *p, const struct cpu_options *opts, struc
 	*p = (struct processors){ .opts = opts };
 	rc = shape_build(p, e);
 	p->ram_bytes = ram_size(p);
-	return rc < 0 ? rc : pins_check(p, e);
+	return rc;
 }
 
 /* Without --pin, the nodes of a shape that is this host's say where they come from, and bind nothing. */
 static void nodes_loosen(struct processors *p)
 {
-	for (unsigned int i = 0; p->opts->pin == PIN_NONE && !p->opts->numa.nr_nodes && p->topo.cpu[0].host_cpu >= 0 && i < p->topo.nr_nodes; i++)
+	for (unsigned int i = 0; !p->opts->pin.automatic && !p->opts->numa.nr_nodes && p->topo.cpu[0].host_cpu >= 0 && i < p->topo.nr_nodes; i++)
 		p->topo.node[i].policy = NODE_DEFAULT;
 }
 

@@ -297,7 +297,6 @@ static const struct {
 	const char *want;
 } refused[] = {
 	{ { "run", "--cpus", "4,sockets=2", "--topology", "host" }, "the shape comes from --topology host" },
-	{ { "run", "--cpus", "4", "--pin", "auto" }, "--pin auto: nothing says which of the host's CPUs vCPU 0 stands for" },
 	{ { "run", "--cpus", "4", "--cpuid", "1.eax=0@4" }, "there are vCPUs 0 to 3" },
 	{ { "run", "--topology", "/nonexistent/file" }, "/nonexistent/file" },
 };
