@@ -9,25 +9,38 @@
 
 #include "vmm/base/map.h"
 
-/* What trellis cannot do without, and since when Linux has it. */
-static const struct {
-	int cap;
-	const char *name;
-	const char *without; /* what cannot be done */
-} required[] = {
-	{ KVM_CAP_USER_MEMORY, "KVM_CAP_USER_MEMORY", "guest memory cannot be given to the guest" },
-	{ KVM_CAP_IRQCHIP, "KVM_CAP_IRQCHIP", "there are no interrupt controllers" },
-	{ KVM_CAP_PIT2, "KVM_CAP_PIT2", "there is no timer chip" },
-	{ KVM_CAP_SET_TSS_ADDR, "KVM_CAP_SET_TSS_ADDR", "real mode cannot run" },
-	{ KVM_CAP_SET_IDENTITY_MAP_ADDR, "KVM_CAP_SET_IDENTITY_MAP_ADDR", "real mode cannot run" },
-	{ KVM_CAP_EXT_CPUID, "KVM_CAP_EXT_CPUID", "the guest's processor cannot be described" },
-	{ KVM_CAP_IRQ_ROUTING, "KVM_CAP_IRQ_ROUTING", "interrupts cannot be routed" },
-	{ KVM_CAP_IRQFD, "KVM_CAP_IRQFD", "devices cannot interrupt" },
-	{ KVM_CAP_IOEVENTFD, "KVM_CAP_IOEVENTFD", "devices cannot be notified" },
-	{ KVM_CAP_SIGNAL_MSI, "KVM_CAP_SIGNAL_MSI", "message-signalled interrupts cannot be sent" },
-	{ KVM_CAP_MP_STATE, "KVM_CAP_MP_STATE", "processors cannot be reset" },
-	{ KVM_CAP_VCPU_EVENTS, "KVM_CAP_VCPU_EVENTS", "processors cannot be reset" },
-	{ KVM_CAP_IMMEDIATE_EXIT, "KVM_CAP_IMMEDIATE_EXIT", "a running processor cannot be stopped" },
+/* Linux 6.8; younger than the kernel headers of Debian 12. */
+#ifndef KVM_CAP_MEMORY_FAULT_INFO
+#define KVM_CAP_MEMORY_FAULT_INFO 232
+#endif
+
+#define NEEDED(word, what)   { .cap = KVM_CAP_##word, .name = "KVM_CAP_" #word, .required = true, .without = what }
+#define OPTIONAL(word, what) { .cap = KVM_CAP_##word, .name = "KVM_CAP_" #word, .without = what }
+
+const struct kvm_capability kvm_capabilities[] = {
+	NEEDED(USER_MEMORY, "guest memory cannot be given to the guest"),
+	NEEDED(IRQCHIP, "there are no interrupt controllers"),
+	NEEDED(PIT2, "there is no timer chip"),
+	NEEDED(SET_TSS_ADDR, "real mode cannot run"),
+	NEEDED(SET_IDENTITY_MAP_ADDR, "real mode cannot run"),
+	NEEDED(EXT_CPUID, "the guest's processor cannot be described"),
+	NEEDED(IRQ_ROUTING, "interrupts cannot be routed"),
+	NEEDED(IRQFD, "devices cannot interrupt"),
+	NEEDED(IOEVENTFD, "devices cannot be notified"),
+	NEEDED(SIGNAL_MSI, "message-signalled interrupts cannot be sent"),
+	NEEDED(MP_STATE, "processors cannot be reset"),
+	NEEDED(VCPU_EVENTS, "processors cannot be reset"),
+	NEEDED(IMMEDIATE_EXIT, "a running processor cannot be stopped"),
+	OPTIONAL(SPLIT_IRQCHIP, "a guest has at most 255 processors"),
+	OPTIONAL(X2APIC_API, "a guest has at most 255 processors"),
+	OPTIONAL(SET_BOOT_CPU_ID, "the first processor's APIC id must be 0"),
+	OPTIONAL(TSC_DEADLINE_TIMER, "guests set their timers the slower way"),
+	OPTIONAL(XSAVE, "a reset leaves AVX registers as they were"),
+	OPTIONAL(XSAVE2, "a reset leaves AMX registers as they were"),
+	OPTIONAL(SYNC_MMU, "memory that a balloon gives back stays in use"),
+	OPTIONAL(BINARY_STATS_FD, "the page sizes in use cannot be counted"),
+	OPTIONAL(MEMORY_FAULT_INFO, "memory that is lost is reported without its address"),
+	{ .name = NULL },
 };
 
 static int kvm_cap(const struct kvm *kvm, int cap)
@@ -69,10 +82,10 @@ static int kvm_check(struct kvm *kvm, struct err *e)
 		return err_sys(e, -errno, "/dev/kvm does not answer as KVM");
 	if (version != KVM_API_VERSION)
 		return err_set(e, -EPROTO, "/dev/kvm speaks API version %d; trellis needs %d", version, KVM_API_VERSION);
-	for (size_t i = 0; i < ARRAY_SIZE(required); i++)
-		if (kvm_cap(kvm, required[i].cap) <= 0)
-			return err_set(e, -ENOTSUP, "this KVM lacks %s, so %s: trellis needs Linux 4.11 or newer",
-				       required[i].name, required[i].without);
+	for (const struct kvm_capability *c = kvm_capabilities; c->name; c++)
+		if (c->required && kvm_cap(kvm, c->cap) <= 0)
+			return err_set(e, -ENOTSUP, "this KVM lacks %s, so %s: trellis needs Linux 4.11 or newer", c->name,
+				       c->without);
 
 	n = kvm_ioctl(kvm->fd, KVM_GET_VCPU_MMAP_SIZE, NULL);
 	if (n < (int)sizeof(struct kvm_run))

@@ -24,6 +24,17 @@ static inline int kvm_ioctl_value(int fd, unsigned long request, unsigned long v
 	return ioctl(fd, (int)request, value);
 }
 
+/* What trellis uses of KVM_CHECK_EXTENSION (Documentation/virt/kvm/api.rst). */
+struct kvm_capability {
+	int cap;
+	const char *name;
+	bool required;       /* kvm_open() refuses a KVM without it */
+	const char *without; /* what is lost without it */
+};
+
+/* Ends with an entry whose name is NULL. */
+extern const struct kvm_capability kvm_capabilities[];
+
 struct kvm {
 	int fd;                    /* owned: /dev/kvm */
 	int vm_fd;                 /* owned */

@@ -8,6 +8,7 @@
 
 #include "vmm/base/log.h"
 #include "vmm/exit_status.h"
+#include "vmm/host/host.h"
 #include "vmm/options.h"
 #include "vmm/run.h"
 #include "vmm/view/view.h"
@@ -24,6 +25,7 @@ static const struct command {
 } commands[] = {
 	{ "run", "boot a kernel in a virtual machine: trellis run --help", run_main },
 	{ "topology", "show the processors a guest would be told of: trellis topology --help", topology_main },
+	{ "host", "say what this computer can do for guests: trellis host --help", host_main },
 	{ "help", "print this", command_help },
 	{ "version", "print the version", command_version },
 	{ "mdoc", NULL, command_mdoc }, /* for tools/manpage */
@@ -58,14 +60,14 @@ static int command_mdoc(int argc, char *const *argv, struct err *e)
 		const char *name;
 		const struct opt *opts;
 	} tables[] = { { "run", run_opts }, { "processors", cpu_opts }, { "devices", device_opts },
-		    { "topology", topology_opts } };
+		    { "topology", topology_opts }, { "host", host_opts } };
 
 	for (size_t i = 0; argc == 2 && i < ARRAY_SIZE(tables); i++)
 		if (!strcmp(argv[1], tables[i].name)) {
 			opt_print_mdoc(tables[i].opts);
 			return 0;
 		}
-	return err_usage(e, "mdoc: whose options? expected run, processors, devices or topology");
+	return err_usage(e, "mdoc: whose options? expected run, processors, devices, topology or host");
 }
 
 /* Words that other programs take for the same. */
@@ -88,7 +90,7 @@ static int run_command(int argc, char *const *argv, struct err *e)
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
 		if (!strcmp(word, commands[i].name))
 			return commands[i].main(argc - 1, argv + 1, e);
-	return err_usage(e, "unknown command '%s'; known are run, topology, help and version", argv[1]);
+	return err_usage(e, "unknown command '%s'; known are run, topology, host, help and version", argv[1]);
 }
 
 /* What we open must not become standard input or output by accident. */
