@@ -71,7 +71,10 @@ long_entry:
 	hlt
 	jmp	1b
 
-/* Null, 64-bit code 0x08, data 0x10, 32-bit code 0x18: flat (SDM 3A, 3.4.5). Accessed bits preset. */
+/*
+ * Null, 64-bit code 0x08, data 0x10, 32-bit code 0x18, data and 64-bit code of ring 3: flat (SDM 3A, 3.4.5). Accessed
+ * bits preset. user.c fills in the TSS. Other CPUs have the limit of trampoline.S, which ends before ring 3.
+ */
 	.section .data
 	.balign	16
 gdt:
@@ -79,6 +82,9 @@ gdt:
 	.quad	0x00af9b000000ffff
 	.quad	0x00cf93000000ffff
 	.quad	0x00cf9b000000ffff
+	.quad	0x00cff3000000ffff
+	.quad	0x00affb000000ffff
+	.quad	0, 0
 gdt_end:
 	.globl	gdt, gdt_pointer
 gdt_pointer:
@@ -92,20 +98,20 @@ entry_state:			/* struct entry_state in multiboot.h; in .data, so never cleared 
 
 /*
  * Identity map of the first 4 GiB in 2 MiB pages (SDM 3A, 4.5). From 3 GiB up only devices live, so
- * those pages are uncached (PCD, PWT). paging.c fills further entries of page_pdpt.
+ * those pages are uncached (PCD, PWT) and not for ring 3. paging.c fills further entries of page_pdpt.
  */
 	.globl	page_pml4, page_pdpt
 	.balign	4096
 page_pml4:
-	.quad	page_pdpt + 0x3
+	.quad	page_pdpt + 0x7
 	.fill	511, 8, 0
 page_pdpt:
-	.quad	page_pd + 0x0003, page_pd + 0x1003, page_pd + 0x2003, page_pd + 0x3003
+	.quad	page_pd + 0x0007, page_pd + 0x1007, page_pd + 0x2007, page_pd + 0x3003
 	.fill	508, 8, 0
 page_pd:
 	.set	number, 0
 	.rept	1536
-	.quad	(number << 21) + 0x83
+	.quad	(number << 21) + 0x87
 	.set	number, number + 1
 	.endr
 	.rept	512

@@ -1,4 +1,4 @@
-/* IDT and dispatch (SDM vol. 3A, 6.14). No IST, no TSS: everything runs in ring 0 on its CPU's stack. */
+/* IDT and dispatch (SDM vol. 3A, 6.14). No IST: what runs in ring 0 stays on its CPU's stack. */
 #include "lib/trap.h"
 #include "lib/cpu.h"
 #include "lib/smp.h"

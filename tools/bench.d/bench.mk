@@ -17,6 +17,18 @@ $(BENCH)/launch: tools/bench.d/launch.c $(B)/flags
 	@mkdir -p $(@D)
 	$(call say,LINK,$@) $(CC) $(CPPFLAGS) $(ALL_CFLAGS) -o $@ $<
 
+# What `tools/bench memory` runs besides: the memory code as it is released, and KVM alone.
+.PHONY: bench-memory
+bench-memory: $(BENCH)/populate $(BENCH)/slot $(B)/guest-tests/memory_walk.elf $(B)/guest-tests/memory_touch.elf
+
+$(BENCH)/populate: tools/bench.d/populate.c $(filter-out $(B)/obj/vmm/main.o,$(OBJS))
+	@mkdir -p $(@D)
+	$(call say,BENCH,$@) $(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(RELEASE) $(RELEASE_LD) -o $@ $^ $(RELEASE_LIBS)
+
+$(BENCH)/slot: tools/bench.d/slot.c $(B)/flags
+	@mkdir -p $(@D)
+	$(call say,LINK,$@) $(CC) $(CPPFLAGS) $(ALL_CFLAGS) -o $@ $<
+
 # Assembly alone, so no 32-bit C library is needed.
 $(BENCH)/%.o: tools/bench.d/first-write.S
 	@mkdir -p $(@D)

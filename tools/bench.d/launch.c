@@ -2,13 +2,15 @@
  * Run a program and tell how long it took, from just before it was made to what it reports and to its end.
  * It judges nothing but the exit status. stdin of the program is empty; its stdout is searched or dropped.
  *
- *   launch [--until TEXT] [--status N] [--limit SECONDS] PROGRAM [ARGUMENT]...
+ *   launch [--until TEXT] [--status N] [--limit SECONDS] [--thp never] PROGRAM [ARGUMENT]...
  *
  *   --until TEXT   notice when TEXT arrives on the program's stdout; its exit status is then its own business
  *   --status N     what it must exit with (0); otherwise its stderr is shown, and this program fails
  *   --limit S      kill it then (60)
+ *   --thp never    no transparent huge pages for it, whatever it asks for (prctl(2), PR_SET_THP_DISABLE)
  *
- * Prints "exit=US [until=US] [exec=US first=US KEY=US...]" in microseconds. exec, first and the KEYs are there
+ * Prints "exit=US [until=US] [exec=US first=US KEY=US...] [KEY=N...]" in microseconds. The last are there when a line
+ * "# figures: KEY=N..." came on stdout, from a guest. exec, first and the KEYs are there
  * when the program printed a line "timing us: KEY=US ... main_ns=NS end_ns=NS" on stderr, CLOCK_MONOTONIC when its
  * main() began and when the guest made its first port write: exec is until the former, first until the latter.
  */
@@ -22,6 +24,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -130,6 +133,7 @@ static void report(const struct launch *l)
 	const char *line = strstr(l->err.text, "timing us: ");
 	const char *main_text = line ? strstr(line, " main_ns=") : NULL;
 	const char *end_text = line ? strstr(line, " end_ns=") : NULL;
+	const char *figures = strstr(l->out.text, "# figures: ");
 
 	printf("exit=%" PRIu64, us_since(l, l->end_ns));
 	if (l->until_ns)
@@ -140,6 +144,10 @@ static void report(const struct launch *l)
 		printf(" exec=%" PRIu64, us_since(l, strtoull(main_text + strlen(" main_ns="), NULL, 10)));
 		printf(" first=%" PRIu64, us_since(l, strtoull(end_text + strlen(" end_ns="), NULL, 10)));
 		printf(" %.*s", (int)(main_text - keys), keys);
+	}
+	if (figures) {
+		figures += strlen("# figures: ");
+		printf(" %.*s", (int)strcspn(figures, "\r\n"), figures);
 	}
 	putchar('\n');
 }
@@ -169,11 +177,14 @@ int main(int argc, char **argv)
 			l.status = atoi(argv[opt + 1]);
 		else if (!strcmp(argv[opt], "--limit"))
 			l.limit_s = atoi(argv[opt + 1]);
+		else if (!strcmp(argv[opt], "--thp") && !strcmp(argv[opt + 1], "never"))
+			prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0); /* children and exec inherit it */
 		else
 			break;
 	}
 	if (opt >= argc || !strncmp(argv[opt], "--", 2)) {
-		fprintf(stderr, "usage: launch [--until TEXT] [--status N] [--limit SECONDS] PROGRAM [ARGUMENT]...\n");
+		fprintf(stderr, "usage: launch [--until TEXT] [--status N] [--limit SECONDS] [--thp never] PROGRAM "
+				"[ARGUMENT]...\n");
 		return 2;
 	}
 	if (spawn(&l, argv + opt, &pid) < 0)
