@@ -335,8 +335,7 @@ static void put_pool(struct line *l, uint64_t page_bytes)
 	put(l, " of them reserved");
 }
 
-/* KVM does not say where: look what is missing. Returns whether something is. */
-static bool put_missing(struct line *l, const struct gmem *m)
+static bool put_truncated(struct line *l, const struct gmem *m)
 {
 	for (unsigned int i = 0; i < m->nr_ranges; i++) {
 		struct loss loss;
@@ -348,6 +347,14 @@ static bool put_missing(struct line *l, const struct gmem *m)
 		put_loss(l, &loss, NULL);
 		return true;
 	}
+	return false;
+}
+
+/* KVM does not say where: look what is missing. Returns whether something is. */
+static bool put_missing(struct line *l, const struct gmem *m)
+{
+	if (put_truncated(l, m))
+		return true;
 	for (unsigned int i = 0; i < m->nr_ranges; i++) {
 		const struct gmem_range *r = &m->range[i];
 		uint64_t holes, first = 0;
@@ -367,6 +374,13 @@ static bool put_missing(struct line *l, const struct gmem *m)
 		return true;
 	}
 	return false;
+}
+
+bool fault_truncated(const struct gmem *m, char *buf, size_t len)
+{
+	struct line l = { .text = buf, .size = len };
+
+	return put_truncated(&l, m);
 }
 
 bool fault_is_mmio(const struct vcpu *v)

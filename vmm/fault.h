@@ -26,6 +26,12 @@ void fault_fini(void);
 const char *fault_explain(const struct vcpu *v, int error, char *buf, size_t len);
 
 /*
+ * Has a file behind guest memory become shorter? Then *buf is a sentence as above. A guest whose page tables or handlers
+ * were in what is lost ends by a triple fault, as KVM finds nothing there. Any thread.
+ */
+bool fault_truncated(const struct gmem *m, char *buf, size_t len);
+
+/*
  * Is the exit that v->run describes an access to RAM? KVM's instruction emulator takes RAM that it cannot reach for a
  * device (arch/x86/kvm/x86.c, emulator_read_write_onepage(), Linux 6.12); a device there would answer nonsense.
  */

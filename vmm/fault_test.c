@@ -402,6 +402,28 @@ START_TEST(silent_kvm_and_a_truncated_file)
 }
 END_TEST
 
+static void report_triple_fault(void *unused)
+{
+	struct vcpus all = { .cfg.mem = &mem };
+	struct topo_cpu place = { 0 };
+	struct vcpu v = { .all = &all, .place = &place, .fd = -1 };
+
+	(void)unused;
+	vcpu_report(&v, "triple fault");
+	_exit(0);
+}
+
+START_TEST(report_of_a_triple_fault_tells_of_a_truncated_file)
+{
+	in_child(report_triple_fault, NULL);
+	ck_assert_ptr_null(strstr(said, "is gone"));
+	ck_assert_int_eq(ftruncate(fd, 4 * PAGE), 0);
+	in_child(report_triple_fault, NULL);
+	ck_assert_ptr_nonnull(
+		strstr(said, "triple fault\ntrellis: error:   guest memory at guest-physical 0x104000 "));
+}
+END_TEST
+
 START_TEST(silent_kvm_and_missing_hugetlb_pages)
 {
 	uint8_t *three = mmap(NULL, 6 * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -491,6 +513,7 @@ int main(void)
 	tcase_add_test(tc, kvm_tells_the_address_and_the_backing_the_cause);
 	tcase_add_test(tc, kvm_names_an_address_without_ram);
 	tcase_add_test(tc, silent_kvm_and_a_truncated_file);
+	tcase_add_test(tc, report_of_a_triple_fault_tells_of_a_truncated_file);
 	tcase_add_test(tc, silent_kvm_and_missing_hugetlb_pages);
 	tcase_add_test(tc, silent_kvm_and_nothing_found);
 	tcase_add_test(tc, access_to_ram_as_if_it_were_a_device_is_a_loss);

@@ -39,7 +39,7 @@ const struct kvm_capability kvm_capabilities[] = {
 	OPTIONAL(XSAVE2, "a reset leaves AMX registers as they were"),
 	OPTIONAL(SYNC_MMU, "memory that a balloon gives back stays in use"),
 	OPTIONAL(BINARY_STATS_FD, "the page sizes in use cannot be counted"),
-	OPTIONAL(MEMORY_FAULT_INFO, "memory that is lost is reported without its address"),
+	OPTIONAL(MEMORY_FAULT_INFO, "lost memory is reported without its address"),
 	{ .name = NULL },
 };
 

@@ -269,8 +269,12 @@ bool machine_press_power_button(struct machine *m)
 /* Every vCPU is parked. */
 static int machine_reset(struct machine *m, struct err *e)
 {
+	char lost[384];
 	int rc;
 
+	/* Then the triple fault was no wish to start afresh, and there is nowhere to start. */
+	if (fault_truncated(&m->mem.gmem, lost, sizeof(lost)))
+		return err_set(e, -EIO, "%s", lost);
 	for (unsigned int i = 0; i < m->nr_devices; i++)
 		if (m->device[i].ops->stop)
 			m->device[i].ops->stop(m->device[i].dev);

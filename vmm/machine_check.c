@@ -8,7 +8,6 @@
 
 #include "vmm/base/map.h"
 #include "vmm/machine_internal.h"
-#include "vmm/memory_internal.h"
 
 /* Add what went wrong, if it did. Returns whether it went well. */
 static bool tell(struct notes *problems, int rc, const struct err *e)
@@ -130,27 +129,6 @@ static void check_kvm(struct machine *m, struct notes *problems)
 		tell(problems, kvm_create_vm(&m->kvm, &e), &e);
 }
 
-/* ---- memory ---- */
-
-/* What can be said of --memory and --numa without a look at how much the host has now. */
-static void check_memory_words(const struct machine *m, struct notes *problems)
-{
-	const struct memory_options *o = &m->opts->cpu.memory;
-	const struct topology *t = &m->procs.topo;
-	const uint64_t bytes = m->procs.ram_bytes;
-	uint64_t page_bytes = memory_options_page_bytes(o);
-	struct err e;
-
-	if (o->path)
-		tell(problems, memory_check_path(o->path, bytes, &page_bytes, &e), &e);
-	if (o->file)
-		tell(problems, memory_check_file(o->file, -1, bytes, &e), &e);
-	if (page_bytes)
-		tell(problems, memory_check_node_sizes(t, bytes, page_bytes, &e), &e);
-	tell(problems, memory_check_limit(o, bytes, MAX(page_bytes, 4 * KIB), &e), &e);
-	tell(problems, memory_check_host_nodes(t, "", &e), &e);
-}
-
 /* ---- byte streams ---- */
 
 /* Serial ports, the virtio console and the monitor, in the order in which they are opened. */
@@ -181,14 +159,21 @@ static void check_streams(const struct machine *m, struct notes *problems)
 /* What depends on the processors' shape, which is there. */
 static void check_shaped(struct machine *m, bool host, struct notes *problems)
 {
+	const struct memory_options *o = &m->opts->cpu.memory;
+	bool fits = true; /* into the address space, as far as it was asked */
+	uint64_t page_bytes;
+	struct err e;
+
 	check_processors(m, host, problems);
 	check_pins(m, problems);
-	if (host)
-		memory_check(&m->opts->cpu.memory, m->procs.ram_bytes, &m->procs.topo, "", problems);
-	else
-		check_memory_words(m, problems);
+	if (host) {
+		memory_check(o, m->procs.ram_bytes, &m->procs.topo, "", problems);
+		fits = tell(problems, memory_check_map(o, m->procs.ram_bytes, &e), &e);
+	} else {
+		(void)memory_check_words(o, m->procs.ram_bytes, &m->procs.topo, "", &page_bytes, problems);
+	}
 	machine_check_balloon(m, problems);
-	if (m->kernel.fd >= 0 && m->procs.table) /* an empty one serves, too, when there is no such model */
+	if (fits && m->kernel.fd >= 0 && m->procs.table) /* an empty one serves, too, when there is no such model */
 		check_kernel(m, problems);
 }
 

@@ -161,6 +161,15 @@ START_TEST(ram_beyond_the_address_width_is_told_and_not_mapped)
 }
 END_TEST
 
+/* Programs have 128 TiB (Documentation/x86/x86_64/mm.rst, Linux 6.1), or that much without asking for more. */
+START_TEST(guest_larger_than_the_address_space_is_told)
+{
+	CHECK(true, "--kernel", kernel, "--memory", "200T");
+	ck_assert(told("cannot map 209715200 MiB of guest memory: Cannot allocate memory; the limits are "
+		       "ulimit -v"));
+}
+END_TEST
+
 START_TEST(large_guest_is_checked_without_its_memory)
 {
 	CHECK(false, "--kernel", kernel, "--memory", "24G");
@@ -268,6 +277,17 @@ START_TEST(memory_file_is_told_without_asking_the_host)
 }
 END_TEST
 
+START_TEST(memory_file_does_not_follow_nodes_without_asking_the_host)
+{
+	char memory[80];
+
+	snprintf(memory, sizeof(memory), "64M,file=/proc/%d/ram",
+		 (int)getpid()); /* no tmpfs on any machine */
+	CHECK(false, "--kernel", kernel, "--memory", memory, "--numa", "node=0,host-nodes=0,policy=bind");
+	ck_assert(told("which pages of a file do not follow"));
+}
+END_TEST
+
 START_TEST(interfaces_are_the_hosts_business)
 {
 	CHECK(false, "--kernel", kernel, "--memory", "64M", "--net", "tap,ifname=trellis-none");
@@ -334,6 +354,7 @@ int main(void)
 	tcase_add_test(t, shape_that_cannot_be_leaves_out_what_depends_on_it);
 	tcase_add_test(t, file_that_is_no_kernel_is_told_along_with_a_model_that_cannot_be);
 	tcase_add_test(t, ram_beyond_the_address_width_is_told_and_not_mapped);
+	tcase_add_test(t, guest_larger_than_the_address_space_is_told);
 	tcase_add_test(t, large_guest_is_checked_without_its_memory);
 	tcase_add_test(t, every_disk_is_told);
 	tcase_add_test(t, one_file_is_not_two_disks);
@@ -343,6 +364,7 @@ int main(void)
 	tcase_add_test(t, host_nodes_that_are_not_there_are_told);
 	tcase_add_test(t, pins_that_cannot_be_are_told);
 	tcase_add_test(t, memory_file_is_told_without_asking_the_host);
+	tcase_add_test(t, memory_file_does_not_follow_nodes_without_asking_the_host);
 	tcase_add_test(t, interfaces_are_the_hosts_business);
 	tcase_add_test(t, every_interface_is_told);
 	tcase_add_test(t, tap_and_vhost_of_one_interface_are_told);

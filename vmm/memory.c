@@ -34,6 +34,7 @@ static int lay_out(struct memory *mem, struct err *e)
 		r->page_bytes = b->page_bytes;
 		r->fd = b->fd;
 		r->fd_offset = b->fd < 0 ? 0 : (uint64_t)(r->hva - b->hva);
+		r->has_room = b->has_room;
 	}
 	return rc;
 }
@@ -51,25 +52,10 @@ int memory_init(struct memory *mem, uint64_t bytes, struct err *e)
 	return rc;
 }
 
-static enum host_page host_page(uint64_t page_bytes)
-{
-	return page_bytes == GIB ? HOST_PAGE_1G : HOST_PAGE_2M;
-}
-
 /* Is all RAM there before the guest starts? */
 static bool present_at_start(const struct memory_options *o)
 {
 	return o->prealloc == MEMORY_ON || o->lock || o->path || memory_options_page_bytes(o);
-}
-
-/* Does a node name the host's nodes that its memory is to come from? */
-static bool binds(const struct topology *t)
-{
-	for (unsigned int n = 0; n < t->nr_nodes; n++)
-		if (t->node[n].policy != NODE_DEFAULT &&
-		    (t->node[n].host_nodes[0] || t->node[n].host_nodes[1]))
-			return true;
-	return false;
 }
 
 /*
@@ -85,21 +71,20 @@ static int ask_host(const struct memory_options *o, uint64_t bytes, uint64_t pag
 
 	if (rc < 0 || (o->lock && (rc = memory_check_lock(bytes, "", e)) < 0))
 		return rc;
-	if (!present_at_start(o) && !binds(t) && o->thp != THP_ALWAYS && o->merge != MEMORY_ON)
+	if (!present_at_start(o) && !memory_is_placed(t) && o->thp != THP_ALWAYS && o->merge != MEMORY_ON)
 		return 0;
+	rc = memory_check_host_nodes(t, "", e); /* first: a node that is not there has no pages either */
+	if (rc < 0)
+		return rc;
 	rc = host_memory_read(&h, "");
 	if (rc < 0)
 		err_set(e, rc, "out of memory for what this host has");
 	else if (hugetlb)
-		rc = memory_check_pool(&h, host_page(page_bytes), bytes, t, e);
+		rc = memory_check_pool(&h, host_page_of(page_bytes), bytes, t, e);
 	else if (present_at_start(o) && (!o->file || o->lock)) /* a file's pages can leave for the disk */
 		rc = memory_check_room(&h, bytes, !o->lock, e);
-	if (rc == 0 && (rc = memory_check_thp(o, &h, e)) == 0 && (rc = memory_check_merge(o, &h, e)) == 0 &&
-	    (rc = memory_check_host_nodes(t, "", e)) == 0)
+	if (rc == 0 && (rc = memory_check_thp(o, &h, e)) == 0 && (rc = memory_check_merge(o, &h, e)) == 0)
 		rc = memory_check_node_room(&h, bytes, t, present_at_start(o) && !hugetlb, e);
-	if (rc == 0 && o->merge == MEMORY_ON && h.ksm_known && h.ksm_run != 1)
-		log_info("--memory merge=on: KSM does not run on this host; start it with: echo 1 > "
-			 "/sys/kernel/mm/ksm/run");
 	host_memory_fini(&h);
 	return rc;
 }
@@ -119,7 +104,7 @@ static int refuse_shortage(struct memory *mem, const struct memory_options *o, c
 
 	memory_fini(mem);
 	if (host_memory_read(&h, "") == 0)
-		rc = hugetlb ? memory_check_pool(&h, host_page(page_bytes), bytes, t, e)
+		rc = hugetlb ? memory_check_pool(&h, host_page_of(page_bytes), bytes, t, e)
 			     : memory_check_room(&h, bytes, !o->lock, e);
 	host_memory_fini(&h);
 	if (rc < 0)

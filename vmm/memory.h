@@ -28,6 +28,7 @@ struct memory_backing {
 	uint64_t page_bytes; /* 4 KiB, or what hugetlb pages have */
 	char *created;       /* owned: a file= that we made; removed unless the machine starts; NULL: none */
 	bool was_empty;      /* a file= that was there without a byte: emptied again unless the machine starts */
+	bool has_room;       /* a file= that has all its blocks */
 };
 
 struct memory {
@@ -65,12 +66,26 @@ void memory_fini(struct memory *mem);
 void memory_keep(struct memory *mem);
 
 /*
- * Could memory_open() give this, now? Adds a sentence to problems for each reason why not, and changes nothing.
- * memory_open() uses the same sentences for the same causes.
+ * Is there address space for bytes of what o asks for (ulimit -v, the processor's addresses)? It is taken and given back.
+ * Returns 0 or a negative errno with the sentence that mapping them would fail with.
+ */
+MUST_CHECK int memory_check_map(const struct memory_options *o, uint64_t bytes, struct err *e);
+
+/*
+ * Could memory_open() give this, now? Adds a sentence to problems for each reason why not, and changes nothing. Of
+ * address space: memory_check_map(). memory_open() uses the same sentences for the same causes.
  * root   see vmm/base/sysfile.h
  */
 void memory_check(const struct memory_options *o, uint64_t bytes, const struct topology *t, const char *root,
 		  struct notes *problems);
+
+/*
+ * The part of memory_check() that asks of words, files and nodes, not of how much the host has now: for `run --check`.
+ * page_bytes  receives those of the backing
+ * Returns whether the host's nodes that t names are there, and may be used.
+ */
+bool memory_check_words(const struct memory_options *o, uint64_t bytes, const struct topology *t, const char *root,
+			uint64_t *page_bytes, struct notes *problems);
 
 /*
  * memory_check_nodes.c: are there enough hugetlb pages, on the nodes where policy bind wants them? The sentence tells

@@ -66,6 +66,18 @@ static int reserve_congruent(uint64_t bytes, int prot, uint8_t **at)
 	return 0;
 }
 
+int memory_check_map(const struct memory_options *o, uint64_t bytes, struct err *e)
+{
+	bool shared = o->file || o->path || o->share || memory_options_page_bytes(o);
+	uint8_t *at;
+	int rc = reserve_congruent(bytes, shared ? PROT_NONE : PROT_READ | PROT_WRITE, &at);
+
+	if (rc < 0)
+		return refuse_map(bytes, rc, e);
+	munmap(at, bytes);
+	return 0;
+}
+
 int memory_backing_anonymous(struct memory_backing *b, uint64_t bytes, struct err *e)
 {
 	int rc;
@@ -161,13 +173,18 @@ static bool names_file(const char *path, int fd)
  */
 static int file_lock(struct memory_backing *b, const char *path, struct err *e)
 {
+	struct stat st;
 	bool made;
 	int rc;
 
 	b->fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	made = b->fd >= 0;
-	if (b->fd < 0 && errno == EEXIST) /* O_NONBLOCK: it may turn out to be a pipe or a device */
+	if (b->fd < 0 && errno == EEXIST) {
+		if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) /* opening a device may do something */
+			return memory_refuse_file(path, b->bytes, -ENXIO, e);
+		/* O_NONBLOCK: it may turn out to be a pipe or a device all the same */
 		b->fd = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	}
 	if (b->fd < 0)
 		return memory_refuse_file(path, b->bytes, -errno, e);
 	if (made && (flock(b->fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)) {
@@ -210,6 +227,7 @@ static int file_open(struct memory_backing *b, const char *path, struct err *e)
 			 path);
 	else if (rc < 0)
 		return memory_refuse_file(path, b->bytes, rc, e);
+	b->has_room = rc == 0;
 	return map_shared(b, e);
 }
 
@@ -234,9 +252,7 @@ static bool on_tmpfs(const char *path)
 int memory_check_file_nodes(const struct memory_options *o, const struct topology *t, struct err *e)
 {
 	for (unsigned int n = 0; o->file && n < t->nr_nodes; n++) {
-		const struct topo_node *node = &t->node[n];
-
-		if (node->policy == NODE_DEFAULT || !(node->host_nodes[0] || node->host_nodes[1]))
+		if (!memory_node_is_placed(&t->node[n]))
 			continue;
 		if (on_tmpfs(o->file))
 			return 0;

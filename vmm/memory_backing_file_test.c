@@ -5,9 +5,11 @@
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -102,6 +104,35 @@ START_TEST(new_file_stays_when_the_machine_starts)
 	open_ram(4 * MIB + 4096);
 	ck_assert_mem_eq(gmem_hva(&mem.gmem, 4 * MIB, 1), "x", 1);
 	ck_assert_uint_eq((uintptr_t)mem.backing.hva % (2 * MIB), 0);
+}
+END_TEST
+
+/* Not on a tmpfs, whose blocks are the host's memory. */
+static bool blocks_can_be_zeroed(void)
+{
+	int fd = open(dir, O_TMPFILE | O_RDWR, 0600);
+	bool can = fd >= 0 && fallocate(fd, FALLOC_FL_ZERO_RANGE, 0, 4096) == 0;
+
+	close(fd);
+	return can;
+}
+
+START_TEST(balloon_takes_the_pages_of_a_file_and_leaves_its_blocks)
+{
+	unsigned char there;
+	blkcnt_t full;
+
+	if (!blocks_can_be_zeroed())
+		return;
+	file_option();
+	open_ram(4 * MIB);
+	full = file_stat().st_blocks;
+	ck_assert_int_eq(gmem_write(&mem.gmem, MIB, "x", 1), 0);
+	ck_assert_int_eq(gmem_discard(&mem.gmem, 0, 2 * MIB), 2 * (int)MIB);
+	ck_assert_int_eq(mincore(mem.backing.hva + MIB, 4096, &there), 0);
+	ck_assert_int_eq(there & 1, 0);
+	ck_assert_int_ge(file_stat().st_blocks, full);
+	ck_assert_mem_eq(gmem_hva(&mem.gmem, MIB, 1), "", 1);
 }
 END_TEST
 
@@ -205,6 +236,21 @@ START_TEST(what_is_no_file_is_refused)
 }
 END_TEST
 
+/* Opening a tape rewinds it, opening a watchdog starts it. A pipe tells its reader that somebody was there. */
+START_TEST(what_is_no_file_is_not_even_opened)
+{
+	struct pollfd reader = { .events = POLLIN };
+
+	ck_assert_int_eq(mkfifo(path, 0600), 0);
+	reader.fd = open(path, O_RDONLY | O_NONBLOCK);
+	ck_assert_int_ge(reader.fd, 0);
+	file_option();
+	ck_assert_int_lt(memory_open(&mem, &o, 4 * MIB, &t, &e), 0);
+	ck_assert_int_eq(poll(&reader, 1, 0), 0);
+	close(reader.fd);
+}
+END_TEST
+
 START_TEST(file_in_no_directory_is_refused)
 {
 	snprintf(path, sizeof(path), "%s/none/ram", dir);
@@ -270,6 +316,7 @@ int main(void)
 
 	tcase_add_checked_fixture(c, setup, teardown);
 	tcase_add_test(c, new_file_stays_when_the_machine_starts);
+	tcase_add_test(c, balloon_takes_the_pages_of_a_file_and_leaves_its_blocks);
 	tcase_add_test(c, new_file_goes_when_the_machine_does_not_start);
 	tcase_add_test(c, new_file_goes_when_something_fails_later);
 	tcase_add_test(c, file_of_the_right_size_stays_as_it_is);
@@ -278,6 +325,7 @@ int main(void)
 	tcase_add_test(c, two_guests_cannot_have_one_file);
 	tcase_add_test(c, file_that_took_its_name_is_not_removed);
 	tcase_add_loop_test(c, what_is_no_file_is_refused, 0, 3);
+	tcase_add_test(c, what_is_no_file_is_not_even_opened);
 	tcase_add_test(c, file_in_no_directory_is_refused);
 	tcase_add_loop_test(c, file_that_cannot_get_its_blocks_is_refused_and_goes, 0, 2);
 	tcase_add_test(c, file_whose_pages_do_not_come_is_refused);

@@ -6,34 +6,15 @@
 #include "vmm/memory_internal.h"
 
 #include <errno.h>
-#include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 
+#include "vmm/base/log.h"
 #include "vmm/base/opt.h"
-#include "vmm/base/sysfile.h"
 #include "vmm/host/cgroup.h"
 
 /* ---- limits ---- */
-
-/*
- * CAP_IPC_LOCK, in the first user namespace (can_do_mlock(), mm/mlock.c, v6.1): root of a container has it in its own,
- * which does not count. The first one is who maps all ids to themselves (user_namespaces(7)).
- */
-static bool may_lock_all(const char *root)
-{
-	char text[4096], *at;
-	unsigned long long inside, outside, nr;
-
-	if (sysfile_text(root, text, sizeof(text), "/proc/self/uid_map") > 0 &&
-	    (sscanf(text, "%llu %llu %llu", &inside, &outside, &nr) != 3 || inside || outside ||
-	     nr != UINT32_MAX))
-		return false;
-	sysfile_text(root, text, sizeof(text), "/proc/self/status");
-	at = strstr(text, "\nCapEff:");
-	return at && strtoull(at + strlen("\nCapEff:"), NULL, 16) >> CAP_IPC_LOCK & 1;
-}
 
 int memory_check_lock(uint64_t bytes, const char *root, struct err *e)
 {
@@ -42,7 +23,7 @@ int memory_check_lock(uint64_t bytes, const char *root, struct err *e)
 
 	if (getrlimit(RLIMIT_MEMLOCK, &limit) < 0)
 		return err_sys(e, -errno, "getrlimit(RLIMIT_MEMLOCK)");
-	if (limit.rlim_cur == RLIM_INFINITY || bytes <= limit.rlim_cur || may_lock_all(root))
+	if (limit.rlim_cur == RLIM_INFINITY || bytes <= limit.rlim_cur || host_may_lock(root))
 		return 0;
 	if (limit.rlim_max == RLIM_INFINITY || bytes <= limit.rlim_max)
 		snprintf(command, sizeof(command), "ulimit -l %llu", (unsigned long long)(bytes / KIB));
@@ -122,7 +103,12 @@ int memory_check_thp(const struct memory_options *o, const struct host_memory *h
 
 int memory_check_merge(const struct memory_options *o, const struct host_memory *h, struct err *e)
 {
-	if (o->merge != MEMORY_ON || h->ksm_known)
+	if (o->merge != MEMORY_ON)
+		return 0;
+	if (h->ksm_known && h->ksm_run != 1)
+		log_info("--memory merge=on: KSM does not run on this host; start it with: echo 1 > "
+			 "/sys/kernel/mm/ksm/run");
+	if (h->ksm_known)
 		return 0;
 	return err_set(e, -EOPNOTSUPP,
 		       "--memory merge=on: this host's kernel has no KSM (CONFIG_KSM), or hides "
@@ -166,39 +152,54 @@ static void check_small_pages(const struct memory_options *o, uint64_t bytes, co
 		notes_add_err(problems, &e);
 }
 
-void memory_check(const struct memory_options *o, uint64_t bytes, const struct topology *t, const char *root,
-		  struct notes *problems)
+bool memory_check_words(const struct memory_options *o, uint64_t bytes, const struct topology *t,
+			const char *root, uint64_t *page_bytes, struct notes *problems)
 {
-	uint64_t page_bytes = memory_options_page_bytes(o);
-	struct host_memory h;
+	bool nodes_there;
 	struct err e;
 
-	if (host_memory_read(&h, root) < 0)
-		notes_add(problems, "out of memory for what this host has");
-	if (o->path && memory_check_path(o->path, bytes, &page_bytes, &e) < 0)
+	*page_bytes = memory_options_page_bytes(o);
+	if (o->path && memory_check_path(o->path, bytes, page_bytes, &e) < 0)
 		notes_add_err(problems, &e);
-	page_bytes = MAX(page_bytes, (uint64_t)MEMORY_SMALL_PAGE_BYTES);
-	if (memory_options_check_size(bytes, page_bytes, &e) < 0 ||
-	    memory_check_node_sizes(t, bytes, page_bytes, &e) < 0)
-		notes_add_err(problems, &e);
-	if (page_bytes == MEMORY_SMALL_PAGE_BYTES && !o->path)
-		check_small_pages(o, bytes, &h, problems);
-	else if (page_bytes > MEMORY_SMALL_PAGE_BYTES &&
-		 memory_check_pool(&h, page_bytes == GIB ? HOST_PAGE_1G : HOST_PAGE_2M, bytes, t, &e) < 0)
+	*page_bytes = MAX(*page_bytes, (uint64_t)MEMORY_SMALL_PAGE_BYTES);
+	if (memory_options_check_size(bytes, *page_bytes, &e) < 0 ||
+	    memory_check_node_sizes(t, bytes, *page_bytes, &e) < 0)
 		notes_add_err(problems, &e);
 	if (o->file && memory_check_file(o->file, -1, bytes, &e) < 0)
 		notes_add_err(problems, &e);
 	if (memory_check_file_nodes(o, t, &e) < 0)
 		notes_add_err(problems, &e);
+	if (memory_check_limit(o, bytes, *page_bytes, &e) < 0)
+		notes_add_err(problems, &e);
+	nodes_there = memory_check_host_nodes(t, root, &e) == 0;
+	if (!nodes_there)
+		notes_add_err(problems, &e);
+	return nodes_there;
+}
+
+void memory_check(const struct memory_options *o, uint64_t bytes, const struct topology *t, const char *root,
+		  struct notes *problems)
+{
+	const struct topology nowhere = { .nr_nodes = 0 }; /* of nodes that are not there enough is said */
+	struct host_memory h;
+	uint64_t page_bytes;
+	struct err e;
+
+	if (host_memory_read(&h, root) < 0)
+		notes_add(problems, "out of memory for what this host has");
+	if (!memory_check_words(o, bytes, t, root, &page_bytes, problems))
+		t = &nowhere;
+	if (page_bytes == MEMORY_SMALL_PAGE_BYTES && !o->path)
+		check_small_pages(o, bytes, &h, problems);
+	else if (page_bytes > MEMORY_SMALL_PAGE_BYTES &&
+		 memory_check_pool(&h, host_page_of(page_bytes), bytes, t, &e) < 0)
+		notes_add_err(problems, &e);
 	if (memory_check_merge(o, &h, &e) < 0)
 		notes_add_err(problems, &e);
 	if (o->lock && memory_check_lock(bytes, root, &e) < 0)
 		notes_add_err(problems, &e);
-	if (memory_check_host_nodes(t, root, &e) < 0 ||
-	    memory_check_node_room(&h, bytes, t, populated_by(o) && page_bytes == MEMORY_SMALL_PAGE_BYTES,
+	if (memory_check_node_room(&h, bytes, t, populated_by(o) && page_bytes == MEMORY_SMALL_PAGE_BYTES,
 				   &e) < 0)
-		notes_add_err(problems, &e);
-	if (memory_check_limit(o, bytes, page_bytes, &e) < 0)
 		notes_add_err(problems, &e);
 	if (o->hard_limit_bytes && cgroup_check(root, o->hard_limit_bytes, &e) < 0)
 		notes_add_err(problems, &e);

@@ -33,10 +33,10 @@ static int check_mount(const char *dir, uint64_t asked_bytes, const struct statf
 			"expected hugepages=%s, or a mount with: mount -t hugetlbfs -o pagesize=%s none %s",
 			dir, is, opt_size_text(asked_bytes, asked, sizeof(asked)), is, asked, dir);
 	if (access(dir, W_OK | X_OK) < 0)
-		return err_sys(e, -errno,
-			       "--memory path=%s: no file can be made there; expected a directory that this "
-			       "user may write to, e.g. by: chown %u %s",
-			       dir, (unsigned int)geteuid(), dir);
+		return err_set(e, -errno,
+			       "--memory path=%s: no file can be made there (%s); expected a directory that "
+			       "this user may write to, e.g. by: chown %u %s",
+			       dir, strerror(errno), (unsigned int)geteuid(), dir);
 	return 0;
 }
 
@@ -47,10 +47,10 @@ int memory_check_path(const char *dir, uint64_t bytes, uint64_t *page_bytes, str
 	int rc;
 
 	if (statfs(dir, &fs) < 0)
-		return err_sys(e, -errno,
-			       "--memory path=%s: expected a directory on a hugetlbfs, as made by: mkdir -p "
-			       "%s && mount -t hugetlbfs -o pagesize=%s none %s",
-			       dir, dir, size, dir);
+		return err_set(e, -errno,
+			       "--memory path=%s: %s; expected a directory on a hugetlbfs, as made by: "
+			       "mkdir -p %s && mount -t hugetlbfs -o pagesize=%s none %s",
+			       dir, strerror(errno), dir, size, dir);
 	if (fs.f_type != HUGETLBFS_MAGIC)
 		return err_set(
 			e, -EINVAL,

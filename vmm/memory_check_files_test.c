@@ -66,10 +66,14 @@ END_TEST
 
 START_TEST(directory_that_is_not_there_comes_with_the_commands_that_make_it)
 {
+	char want[1024];
+
 	ck_assert_int_eq(memory_check_path(path, GIB, &page_bytes, &e), -ENOENT);
-	check_said("as made by: mkdir -p /tmp/");
-	check_said("&& mount -t hugetlbfs -o pagesize=2M none /tmp/");
-	check_said("No such file or directory");
+	snprintf(want, sizeof(want),
+		 "--memory path=%s: No such file or directory; expected a directory on a hugetlbfs, as made "
+		 "by: mkdir -p %s && mount -t hugetlbfs -o pagesize=2M none %s",
+		 path, path, path);
+	ck_assert_str_eq(e.text, want); /* nothing behind the command: it is to be copied */
 }
 END_TEST
 

@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "vmm/base/cpulist.h"
+
 /* Where something can come from: the host's nodes, and surplus pages, which come from any. */
 enum { HOST_NODES = 128, SURPLUS = HOST_NODES, NR_SOURCES, NOBODY = UINT16_MAX };
 
@@ -166,8 +168,8 @@ static void flow_text(const struct flow *f, char *buf, size_t len, uint64_t *wan
 			nr_hosts++;
 		}
 	snprintf(buf, len, "guest node%s %s bound to this host's node%s %s", nr_guests == 1 ? "" : "s",
-		 memory_list_text(guests, sizeof(guests), f->t->nr_nodes, is_short, f),
-		 nr_hosts == 1 ? "" : "s", memory_nodes_text(f->short_of, hosts, sizeof(hosts)));
+		 cpulist_text(guests, sizeof(guests), f->t->nr_nodes, is_short, f), nr_hosts == 1 ? "" : "s",
+		 memory_nodes_text(f->short_of, hosts, sizeof(hosts)));
 }
 
 /* ---- pools of large pages ---- */

@@ -146,8 +146,25 @@ START_TEST(merging_needs_a_kernel_that_can)
 	parse("merge=on");
 	ck_assert_int_eq(memory_check_merge(&o, &h, &e), -EOPNOTSUPP);
 	check_said("--memory merge=on: this host's kernel has no KSM");
-	h.ksm_known = true; /* that it does not run is no reason */
+}
+END_TEST
+
+START_TEST(ksm_that_does_not_run_is_mentioned_with_the_command_that_starts_it)
+{
+	char said[256] = "";
+	int out[2];
+
+	ck_assert_int_eq(pipe(out), 0);
+	dup2(out[1], STDERR_FILENO);
+	parse("1G,merge=on");
+	h.ksm_known = true;
+	h.ksm_run = 1;
 	ck_assert_int_eq(memory_check_merge(&o, &h, &e), 0);
+	h.ksm_run = 0;
+	ck_assert_int_eq(memory_check_merge(&o, &h, &e), 0);
+	ck_assert_int_gt(read(out[0], said, sizeof(said) - 1), 0);
+	ck_assert_str_eq(said, "trellis: --memory merge=on: KSM does not run on this host; start it with: "
+			       "echo 1 > /sys/kernel/mm/ksm/run\n");
 }
 END_TEST
 
@@ -303,6 +320,20 @@ START_TEST(every_reason_is_told_at_once)
 }
 END_TEST
 
+START_TEST(pages_are_not_missed_on_a_node_that_is_not_there)
+{
+	rig_nodes("0", "0");
+	rig_node(0, "", 8 * GIB, GIB);
+	rig_pool("/sys/kernel/mm", 2, 512, 512);
+	rig_node_pool(0, 2, 512, 512);
+	t.nr_nodes = 1;
+	node[0] = (struct topo_node){ GIB, { 128 }, NODE_BIND };
+	parse("1G,hugepages=2M");
+	check_all(1);
+	ck_assert(said("--numa node=0: host-nodes: this host's node 7 does not exist"));
+}
+END_TEST
+
 START_TEST(large_pages_are_checked_by_size_pool_and_node)
 {
 	rig_nodes("0-1", "0-1");
@@ -388,12 +419,14 @@ int main(void)
 	tcase_add_loop_test(c, transparent_huge_pages_for_sure_need_a_host_that_gives_them, 0,
 			    ARRAY_SIZE(thps));
 	tcase_add_test(c, merging_needs_a_kernel_that_can);
+	tcase_add_test(c, ksm_that_does_not_run_is_mentioned_with_the_command_that_starts_it);
 	tcase_add_loop_test(c, nodes_end_where_pages_end, 0, ARRAY_SIZE(node_sizes));
 	tcase_add_test(c, room_is_what_is_available_and_swap_where_it_counts);
 	tcase_add_loop_test(c, hard_limit_below_what_is_there_at_once_cannot_work, 0, ARRAY_SIZE(limits));
 	tcase_add_test(c, plain_memory_is_no_problem_on_a_host_that_tells_nothing);
 	tcase_add_test(c, sparse_memory_may_be_larger_than_the_host);
 	tcase_add_test(c, every_reason_is_told_at_once);
+	tcase_add_test(c, pages_are_not_missed_on_a_node_that_is_not_there);
 	tcase_add_test(c, large_pages_are_checked_by_size_pool_and_node);
 	tcase_add_test(c, path_that_is_no_hugetlbfs_is_one_reason_and_the_pool_another);
 	tcase_add_test(c, size_that_is_no_multiple_of_pages_is_told);

@@ -39,7 +39,7 @@ MUST_CHECK int memory_check_lock(uint64_t bytes, const char *root, struct err *e
 /* thp=always: does the host give transparent huge pages to memory like this? Returns 0; -EOPNOTSUPP with a sentence. */
 MUST_CHECK int memory_check_thp(const struct memory_options *o, const struct host_memory *h, struct err *e);
 
-/* merge=on: has this kernel KSM? Returns 0; -EOPNOTSUPP with a sentence. */
+/* merge=on: has this kernel KSM? One that does not run is logged. Returns 0; -EOPNOTSUPP with a sentence. */
 MUST_CHECK int memory_check_merge(const struct memory_options *o, const struct host_memory *h, struct err *e);
 
 /*
@@ -72,11 +72,13 @@ MUST_CHECK int memory_check_room(const struct host_memory *h, uint64_t bytes, bo
 MUST_CHECK int memory_check_node_room(const struct host_memory *h, uint64_t bytes, const struct topology *t,
 				      bool now, struct err *e);
 
-/* "0-1,3" of the numbers below nr that in() says, cut off where buf ends. Returns buf. */
-const char *memory_list_text(char *buf, size_t len, unsigned int nr,
-			     bool (*in)(const void *ctx, unsigned int i), const void *ctx);
+/* ---- memory_numa.c ---- */
 
-/* The same of a mask of the host's nodes, as in struct topo_node. Returns buf. */
+/* Does the node say from which of the host's nodes its memory comes? Does any? */
+bool memory_node_is_placed(const struct topo_node *node);
+bool memory_is_placed(const struct topology *t);
+
+/* "0-1,3" of a mask of the host's nodes, as in struct topo_node; cut off where buf ends. Returns buf. */
 const char *memory_nodes_text(const uint64_t mask[2], char *buf, size_t len);
 
 /* ---- memory_backing.c ---- */

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <linux/mempolicy.h>
-#include <stdio.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -42,9 +41,17 @@ unsigned int memory_node_map(const struct topology *t, uint64_t ram_bytes, struc
 	return nr;
 }
 
-static bool names_host_nodes(const struct topo_node *node)
+bool memory_node_is_placed(const struct topo_node *node)
 {
 	return node->policy != NODE_DEFAULT && (node->host_nodes[0] || node->host_nodes[1]);
+}
+
+bool memory_is_placed(const struct topology *t)
+{
+	for (unsigned int n = 0; n < t->nr_nodes; n++)
+		if (memory_node_is_placed(&t->node[n]))
+			return true;
+	return false;
 }
 
 static int add_node(void *ctx, unsigned int n)
@@ -66,23 +73,9 @@ static bool mask_has_bit(const void *mask, unsigned int n)
 	return mask_has(mask, n);
 }
 
-const char *memory_list_text(char *buf, size_t len, unsigned int nr,
-			     bool (*in)(const void *ctx, unsigned int i), const void *ctx)
-{
-	FILE *out;
-
-	memset(buf, 0, len);
-	out = fmemopen(buf, len - 1, "w"); /* which may write no end where it is full */
-	if (out) {
-		cpulist_print(out, nr, in, ctx);
-		fclose(out);
-	}
-	return buf;
-}
-
 const char *memory_nodes_text(const uint64_t mask[MASK_WORDS], char *buf, size_t len)
 {
-	return memory_list_text(buf, len, HOST_NODES, mask_has_bit, mask);
+	return cpulist_text(buf, len, HOST_NODES, mask_has_bit, mask);
 }
 
 /* One of the lists in /sys/devices/system/node (Documentation/ABI/stable/sysfs-devices-node, Linux 6.1). */
@@ -153,7 +146,7 @@ int memory_check_host_nodes(const struct topology *t, const char *root, struct e
 	bool asked = false;
 
 	for (unsigned int n = 0; n < t->nr_nodes; n++) {
-		if (!names_host_nodes(&t->node[n]))
+		if (!memory_node_is_placed(&t->node[n]))
 			continue;
 		if (!asked && read_all_nodes(root, &hn) < 0)
 			return err_usage(e,
@@ -268,19 +261,16 @@ static int check_room(uint64_t bytes, const struct topology *t, struct err *e)
 int memory_bind(struct memory *mem, const struct topology *t, struct err *e)
 {
 	uint64_t at = 0, len;
-	bool asked = false;
 	int rc;
 
-	for (unsigned int n = 0; n < t->nr_nodes; n++)
-		asked |= names_host_nodes(&t->node[n]);
-	if (!asked) /* most guests: not a file is looked at */
+	if (!memory_is_placed(t)) /* most guests: not a file is looked at */
 		return 0;
 	rc = memory_check_host_nodes(t, "", e);
 	if (rc == 0)
 		rc = check_room(mem->backing.bytes, t, e);
 	for (unsigned int n = 0; rc == 0 && n < t->nr_nodes; n++, at += len) {
 		len = MIN(t->node[n].memory_bytes, mem->backing.bytes - at);
-		if (len && names_host_nodes(&t->node[n]))
+		if (len && memory_node_is_placed(&t->node[n]))
 			rc = bind_node(n, &t->node[n], mem->backing.hva + at, len, e);
 	}
 	return rc;
@@ -365,7 +355,7 @@ int memory_verify(const struct memory *mem, const struct topology *t, struct err
 		int rc;
 
 		len = MIN(node->memory_bytes, mem->backing.bytes - at);
-		if (!len || !names_host_nodes(node))
+		if (!len || !memory_node_is_placed(node))
 			continue;
 		rc = placement_read(&p, &mem->backing, at, len, node->host_nodes);
 		if (rc == -EPERM || rc == -ENOSYS) /* containers may forbid it: then nobody can tell */

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <time.h>
@@ -111,8 +112,11 @@ static uint64_t now_ms(void)
 static void draw(const char *text)
 {
 	struct pollfd out = { .fd = STDERR_FILENO, .events = POLLOUT };
+	struct winsize w = { .ws_col = 0 };
+	bool known = ioctl(STDERR_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col;
+	int columns = known ? MIN(w.ws_col - 1, (int)COLUMNS) : COLUMNS; /* a second line would stay there */
 	char line[COLUMNS + 3];
-	int len = snprintf(line, sizeof(line), "\r%-*s\r", COLUMNS, text);
+	int len = snprintf(line, sizeof(line), "\r%-*.*s\r", columns, columns, text);
 
 	if (poll(&out, 1, 0) > 0 && write(STDERR_FILENO, line, (size_t)len) < 0)
 		errno = 0; /* nowhere left to complain */
@@ -170,7 +174,10 @@ static unsigned int choose_threads(const struct populate *p, unsigned int asked)
 	return (unsigned int)MIN(pieces, MIN(asked, (unsigned int)MEMORY_MAX_THREADS));
 }
 
-/* Begin nr threads. They take no signals but their own faults. Returns how many there are: with fewer, or none, it only takes longer. */
+/*
+ * Begin nr threads. They take no signals but their own faults. Returns how many there are: with fewer, or none, it
+ * only takes longer.
+ */
 static unsigned int begin(struct populate *p, pthread_t *thread, unsigned int nr)
 {
 	pthread_attr_t attr;

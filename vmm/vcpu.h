@@ -62,7 +62,7 @@ struct vcpus {
 	unsigned int nr;
 	atomic_int wish;              /* enum vcpu_wish */
 	pthread_mutex_t lock;
-	pthread_cond_t changed;       /* wish or nr_parked changed */
+	pthread_cond_t changed;       /* wish or nr_parked changed, or a vCPU is placed */
 	unsigned int nr_parked;       /* guarded by lock */
 	uint64_t cpuid_ns, set_cpuid_ns; /* how long vcpus_init() made CPUID tables, and KVM took them; constant */
 };

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "vmm/base/log.h"
+#include "vmm/fault.h"
 #include "vmm/vcpu.h"
 
 enum { CODE_BEFORE = 16, CODE_AFTER = 16 };
@@ -82,8 +83,11 @@ void vcpu_report(struct vcpu *v, const char *why)
 {
 	struct kvm_regs regs;
 	struct kvm_sregs sregs;
+	char lost[384];
 
 	log_error("vcpu%u (APIC id %u): %s", v->index, v->place->apic_id, why);
+	if (!strstr(why, " is gone: ") && fault_truncated(v->all->cfg.mem, lost, sizeof(lost)))
+		log_error("  %s", lost);
 	if (kvm_ioctl(v->fd, KVM_GET_REGS, &regs) < 0 || kvm_ioctl(v->fd, KVM_GET_SREGS, &sregs) < 0) {
 		log_error("  its registers cannot be read");
 		return;

@@ -100,6 +100,14 @@ MUST_CHECK int netdev_passt_open(struct netdev **n, const char *const *forwards,
 				 unsigned int mtu, struct err *e);
 
 /*
+ * passt.c. Look for the program where posix_spawnp(3) does, in PATH.
+ * root  put before the directories that begin with a slash; "" but in tests
+ * file  receives its path, which begins with root; cut off where it does not fit
+ * Returns 0; -ENOENT; -EACCES: there is one that this user may not run.
+ */
+MUST_CHECK int netdev_passt_find(const char *root, char *file, size_t len);
+
+/*
  * tap_check.c, socket.c, passt.c. Would the function of that name without "check" succeed now? The sentences are the
  * same, and nothing is made, taken, connected or changed; what only trying can tell is not told.
  * n  receives what is known beforehand: name, max_pairs, vnet_hdr, mtu. No ops; it needs no closing

@@ -377,23 +377,21 @@ static int passt_start(struct passt *p, const struct forward *f, unsigned int nr
 	return passt_launch(p, argv, e);
 }
 
-/* Look for the program where posix_spawnp(3) does. Returns 0 or a negative errno. */
-static int passt_find(void)
+int netdev_passt_find(const char *root, char *file, size_t len)
 {
 	const char *at = getenv("PATH");
-	char file[PATH_MAX];
 	int rc = -ENOENT;
 
 	if (!at)
 		at = "/usr/local/bin:/bin:/usr/bin"; /* as the C libraries do, but for the order */
-	for (size_t len; rc != 0; at += len + 1) {
+	for (size_t n; rc != 0; at += n + 1) {
 		struct stat st;
 
-		len = strcspn(at, ":");
-		snprintf(file, sizeof(file), "%.*s%spasst", (int)len, at, len ? "/" : "./");
+		n = strcspn(at, ":");
+		snprintf(file, len, "%s%.*s%spasst", *at == '/' ? root : "", (int)n, at, n ? "/" : "./");
 		if (stat(file, &st) == 0)
 			rc = S_ISREG(st.st_mode) && access(file, X_OK) == 0 ? 0 : -EACCES;
-		if (!at[len])
+		if (!at[n])
 			break;
 	}
 	return rc;
@@ -414,11 +412,12 @@ int netdev_passt_check(struct netdev *n, const char *const *forwards, unsigned i
 {
 	struct forward f[FORWARD_MAX];
 	int rc = passt_prepare(f, forwards, nr_forwards, mtu, e);
+	char file[PATH_MAX];
 
 	*n = (struct netdev){ .name = "passt", .max_pairs = 1, .mtu = mtu };
 	if (rc < 0)
 		return rc;
-	rc = passt_find();
+	rc = netdev_passt_find("", file, sizeof(file));
 	return rc < 0 ? passt_refuse(rc, e) : 0;
 }
 

@@ -134,6 +134,42 @@ START_TEST(other_queues_go_on_while_one_waits)
 }
 END_TEST
 
+/* The device reads so many numbers of a list, and no more. */
+START_TEST(page_at_the_end_of_a_long_list_is_not_given_back_while_in_use)
+{
+	enum { NR = (64 << 10) + 1 };
+	struct td_seg seg = { td_alloc(&td, 4 * NR, 4), 4 * NR, false };
+	uint8_t *p = td_ptr(&td, seg.gpa);
+
+	begin_large(ALL_FEATURES);
+	SEND(INFLATE, 0, 1, 2);
+	for (unsigned int i = 0; i < NR; i++)
+		put_le32(p + 4 * i, (uint32_t)(pages / PAGE + (i == NR - 1 ? 0 : 40)));
+	ck_assert_int_eq(td_do(&td, DEFLATE, &seg, 1), 0);
+	SEND(INFLATE, 3);
+	ck_assert_uint_eq(page_byte(0), 0x55);
+	SEND(INFLATE, 0, 1, 2);
+	ck_assert_uint_eq(page_byte(0), 0);
+}
+END_TEST
+
+START_TEST(long_list_waits_for_all_pages)
+{
+	enum { NR = (64 << 10) + 1 };
+	uint64_t at = td_alloc(&td, 4 * NR, 4);
+	struct td_seg seg = { at, 4 * NR, false };
+
+	give_and_lose(ALL_FEATURES);
+	ck_assert_int_ge(td_add(&td, DEFLATE, &seg, 1), 0);
+	td_kick(&td, DEFLATE);
+	ck_assert(!is_used(DEFLATE));
+	pool_is(TAKEN + 8);
+	td_kick(&td, DEFLATE);
+	ck_assert(is_used(DEFLATE));
+	ck_assert_uint_eq(nr_there(), 8);
+}
+END_TEST
+
 START_TEST(pages_that_are_there_are_taken_out_without_a_pool)
 {
 	give_and_lose(ALL_FEATURES);
@@ -281,6 +317,8 @@ static void add_tests(TCase *t)
 	tcase_add_loop_test(t, deflated_large_page_is_there_before_it_is_answered, 0, rings);
 	tcase_add_loop_test(t, deflate_waits_until_the_host_has_the_page, 0, rings);
 	tcase_add_test(t, other_queues_go_on_while_one_waits);
+	tcase_add_test(t, page_at_the_end_of_a_long_list_is_not_given_back_while_in_use);
+	tcase_add_test(t, long_list_waits_for_all_pages);
 	tcase_add_test(t, pages_that_are_there_are_taken_out_without_a_pool);
 	tcase_add_loop_test(t, reset_while_a_deflate_waits_returns_and_pages_follow, 0, rings);
 	tcase_add_test(t, reset_fetches_what_was_given_back_and_not_what_is_given_next);

@@ -160,13 +160,26 @@ static int take_pfns(struct virtio_balloon *b, struct chain *c, bool in)
 }
 
 /*
+ * Of a list that is too long to be read as a whole it is not known which pages are in use again, and those must never go
+ * with their large page: nothing counts as in the balloon any more. Returns as balloon_pages_restore().
+ */
+static int take_all(struct virtio_balloon *b)
+{
+	uint64_t fetch_bytes = FETCH_BYTES;
+
+	balloon_pages_forget(&b->pages);
+	return balloon_pages_restore(&b->pages, &fetch_bytes);
+}
+
+/*
  * Only when the chain is used may the driver use the pages (5.5.6.1, VIRTIO_BALLOON_F_MUST_TELL_HOST), so it is not
  * before they are there. That goes for a guest which deflates as it runs out of memory, too: it waits then, and does
  * not end. Returns whether the chain was completed.
  */
 static bool deflate(struct virtio_balloon *b, struct chain *c)
 {
-	int rc = take_pfns(b, c, false);
+	bool whole = chain_readable(c) / sizeof(uint32_t) <= BALLOON_MAX_PFNS;
+	int rc = whole ? take_pfns(b, c, false) : take_all(b);
 
 	b->deflate_waits = rc < 0;
 	if (rc < 0) {

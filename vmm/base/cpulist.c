@@ -90,3 +90,18 @@ void cpulist_print(FILE *out, unsigned int nr, bool (*in)(const void *ctx, unsig
 		comma = ",";
 	}
 }
+
+const char *cpulist_text(char *buf, size_t len, unsigned int nr, bool (*in)(const void *ctx, unsigned int i),
+			 const void *ctx)
+{
+	FILE *out = fmemopen(buf, len, "w");
+
+	buf[0] = '\0';
+	if (out) {
+		setvbuf(out, NULL, _IONBF, 0); /* so that what does not fit is cut off, not lost */
+		cpulist_print(out, nr, in, ctx);
+		fclose(out);
+	}
+	buf[len - 1] = '\0';
+	return buf;
+}

@@ -20,4 +20,8 @@ MUST_CHECK int cpulist_each(const char *text, unsigned int max, int (*add)(void 
 /* Print the numbers i below nr for which in(ctx, i) as such a list; "" for none. */
 void cpulist_print(FILE *out, unsigned int nr, bool (*in)(const void *ctx, unsigned int i), const void *ctx);
 
+/* The same into buf, cut off where that ends. Returns buf. */
+const char *cpulist_text(char *buf, size_t len, unsigned int nr, bool (*in)(const void *ctx, unsigned int i),
+			 const void *ctx);
+
 #endif

@@ -45,15 +45,9 @@ static bool has_number(const void *ctx, unsigned int i)
 
 const char *cpuset_text(const struct cpuset *s, char *buf, size_t len)
 {
-	FILE *out = cpuset_empty(s) ? NULL : fmemopen(buf, len, "w");
-
-	snprintf(buf, len, "%s", cpuset_empty(s) ? "none" : "");
-	if (out) {
-		setvbuf(out, NULL, _IONBF, 0); /* so that what does not fit is cut off, not lost */
-		cpulist_print(out, CPUSET_BITS, has_number, s);
-		fclose(out);
-	}
-	buf[len - 1] = '\0';
+	cpulist_text(buf, len, CPUSET_BITS, has_number, s);
+	if (cpuset_empty(s))
+		snprintf(buf, len, "none");
 	return buf;
 }
 

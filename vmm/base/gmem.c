@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/falloc.h>
 #include <linux/mman.h>
 #include <sys/mman.h>
 
@@ -130,19 +131,26 @@ static int drop_private(uint8_t *at, uint64_t len)
 	return madvise(at, len, MADV_DONTNEED_LOCKED) < 0 ? -errno : 0;
 }
 
-/*
- * A file keeps its pages through MADV_DONTNEED. A hole takes them out of it and out of every mapping of it, locked
- * ones too (fallocate(2)); shmem, hugetlbfs and the usual file systems have holes.
- */
-static int punch_hole(const struct gmem_range *r, uint64_t off, uint64_t len)
+static int fallocate_range(const struct gmem_range *r, int mode, uint64_t off, uint64_t len)
 {
 	int rc;
 
 	do {
-		rc = fallocate(r->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)(r->fd_offset + off),
-			       (off_t)len);
+		rc = fallocate(r->fd, mode | FALLOC_FL_KEEP_SIZE, (off_t)(r->fd_offset + off), (off_t)len);
 	} while (rc < 0 && errno == EINTR);
 	return rc < 0 ? -errno : 0;
+}
+
+/*
+ * A file keeps its pages through MADV_DONTNEED. A hole takes them out of it and out of every mapping of it, locked
+ * ones too (fallocate(2)); shmem, hugetlbfs and the usual file systems have holes. Blocks on a disk are not what the
+ * host is short of: zeroing them takes the pages away as well, where the file system can (ext4, xfs and btrfs).
+ */
+static int drop_shared(const struct gmem_range *r, uint64_t off, uint64_t len)
+{
+	int rc = r->has_room ? fallocate_range(r, FALLOC_FL_ZERO_RANGE, off, len) : -EOPNOTSUPP;
+
+	return rc < 0 ? fallocate_range(r, FALLOC_FL_PUNCH_HOLE, off, len) : 0;
 }
 
 /*
@@ -158,7 +166,7 @@ static int64_t gmem_discard_in(const struct gmem_range *r, uint64_t off, uint64_
 
 	if (at >= end)
 		return 0;
-	rc = r->fd >= 0 ? punch_hole(r, at - base, end - at) : drop_private((uint8_t *)at, end - at);
+	rc = r->fd >= 0 ? drop_shared(r, at - base, end - at) : drop_private((uint8_t *)at, end - at);
 	return rc < 0 ? rc : (int64_t)(end - at);
 }
 

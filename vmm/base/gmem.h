@@ -20,6 +20,8 @@ struct gmem_range {
 	int fd;        /* borrowed: the file (memfd, hugetlbfs or any) that is mapped shared, and that is given back by
 			  punching holes into it; -1 (as gmem_add() says): private memory */
 	uint64_t fd_offset; /* of the range in the file */
+	bool has_room;      /* the file has all its blocks, and keeps them where it can: what was given back can be
+			       had again on a disk that got full */
 };
 
 struct gmem {

@@ -145,8 +145,8 @@ const struct opt cpu_opts[] = {
 	{ .name = "msr", .arg = "INDEX=VALUE", .parse = parse_msr,
 	  .help = "The value of a model-specific register after power-on, on every vCPU; both hexadecimal. May be given many times." },
 	{ .name = "pin", .arg = "vcpuN=LIST|vcpus=LIST|io=LIST|main=LIST,...|auto|none", .parse = parse_pin,
-	  .help = "Which of the host's CPUs threads run on: one vCPU's (vcpu0=2,vcpu1=3), all vCPUs', each on its own CPU in the "
-		  "order of the list (vcpus=2-9), those of disks and networks (io=0-1), and the main thread (main=0). auto: each "
+	  .help = "Which of the host's CPUs threads run on: one vCPU's (vcpu0=2,vcpu1=3), all vCPUs', each on its own CPU, in rising "
+		  "order (vcpus=2-9), those of disks and networks (io=0-1), and the main thread (main=0). auto: each "
 		  "vCPU on a CPU that suits its place, with --topology host the one whose place it has, and nodes' memory from "
 		  "the host's nodes. Two vCPUs on one CPU are refused unless overlap=ok is said. A list with a comma has it "
 		  "twice: io=0,,4. May be given many times." },

@@ -1,6 +1,7 @@
 /*
  * The guest's CPUID: what KVM supports on this host, with the topology leaves of our own shape.
- * Everything but cpuid_read_host() is pure. Sources: Intel SDM volume 2A, CPUID (June 2024, 253666-084);
+ * Everything but what reads the host (cpuid_read_kvm(), cpuid_read_instruction() and their neighbours) is pure.
+ * Sources: Intel SDM volume 2A, CPUID (June 2024, 253666-084);
  * AMD APM volume 3, appendix E (24594, revision 3.36).
  */
 #ifndef TRELLIS_CPU_CPUID_H

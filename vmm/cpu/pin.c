@@ -283,8 +283,6 @@ int pin_plan_allowed(struct pin_plan *plan, const struct pin_spec *spec, struct 
 	int rc;
 
 	*plan = (struct pin_plan){ 0 };
-	if (!spec->said)
-		return 0;
 	host.online_known = list_read(root, "online", &host.online);
 	host.present_known = list_read(root, "present", &host.present);
 	if (host.online_known)
@@ -310,10 +308,13 @@ int pin_plan(struct pin_plan *plan, const struct pin_spec *spec, struct topology
 	     struct notes *problems)
 {
 	struct cpuset allowed;
-	int rc = cpuset_get_own(&allowed);
+	int rc;
 
 	*plan = (struct pin_plan){ 0 };
-	if (rc == 0 || !spec->said)
+	if (!spec->said)
+		return 0;
+	rc = cpuset_get_own(&allowed);
+	if (rc == 0)
 		return pin_plan_allowed(plan, spec, t, root, &allowed, problems);
 	notes_add(problems, "--pin: cannot tell on which CPUs this process may run: %s", strerror(-rc));
 	return -EINVAL;

@@ -19,8 +19,7 @@ struct pin_cpu {
 struct pin_host {
 	struct pin_cpu *cpu; /* owned */
 	unsigned int nr, nr_cores;
-	int32_t *
-		nodes; /* owned; the nodes that they are in, each once; one of -1 where nodes are not known */
+	int32_t *nodes; /* owned; those that they are in, each once; one of -1 where nodes are not known */
 	unsigned int nr_nodes;
 };
 

@@ -1,5 +1,6 @@
 /*
- * hard-limit=: a cgroup v2 with memory.max, of this process alone (Documentation/admin-guide/cgroup-v2.rst, v6.1).
+ * hard-limit=: a cgroup v2 with memory.max, for this process and those it starts, as passt
+ * (Documentation/admin-guide/cgroup-v2.rst, v6.1).
  */
 #ifndef TRELLIS_HOST_CGROUP_H
 #define TRELLIS_HOST_CGROUP_H

@@ -161,13 +161,20 @@ START_TEST(passt_is_looked_for_in_path)
 	rig_file("/opt/b/passt", "#!/bin/sh\n");
 	ck_assert_int_eq(setenv("PATH", ":/opt/a:/opt/b:", 1), 0);
 	look();
-	ck_assert_int_eq(facility("passt")->here, HOST_NO); /* it is no program */
+	ck_assert_int_eq(facility("passt")->here, HOST_NO);
+	ck_assert_str_eq(facility("passt")->detail.text, "this user may not run it");
 	ck_assert_ptr_nonnull(strstr(facility("passt")->mend, "install passt"));
 	host_fini(&report);
 	ck_assert_int_eq(chmod(rig_path("/opt/b/passt"), 0755), 0);
 	look();
 	ck_assert_int_eq(facility("passt")->here, HOST_YES);
 	ck_assert_str_eq(facility("passt")->detail.text, "/opt/b/passt");
+	host_fini(&report);
+	ck_assert_int_eq(chdir(rig_path("/opt/b")),
+			 0); /* where nothing between colons leads, as for execvp(3) */
+	ck_assert_int_eq(setenv("PATH", "/opt/a:", 1), 0);
+	look();
+	ck_assert_str_eq(facility("passt")->detail.text, "./passt");
 	ck_assert_int_eq(setenv("PATH", path, 1), 0); /* for rig_teardown() */
 	free(path);
 }
@@ -233,6 +240,16 @@ START_TEST(locking_is_unlimited_for_the_privileged)
 	host_read_facilities(&report, rig_root);
 	ck_assert_int_eq(facility("lock")->here, HOST_NO);
 	ck_assert_str_eq(facility("lock")->detail.text, "at most 64 KiB may be locked");
+}
+END_TEST
+
+START_TEST(root_of_a_container_may_not_lock_beyond_its_limit)
+{
+	rig_file("/proc/self/status", "Name:\ttrellis\nCapEff:\t000001ffffffffff\n");
+	rig_file("/proc/self/uid_map", "         0     100000      65536\n");
+	report = (struct host_report){ .memlock = { .known = true, .soft = 65536, .hard = 65536 } };
+	host_read_facilities(&report, rig_root);
+	ck_assert_int_eq(facility("lock")->here, HOST_NO);
 }
 END_TEST
 
@@ -351,6 +368,7 @@ int main(void)
 	tcase_add_test(c, thp_is_missing_only_when_it_is_never);
 	tcase_add_test(c, stopped_ksm_can_be_started);
 	tcase_add_test(c, locking_is_unlimited_for_the_privileged);
+	tcase_add_test(c, root_of_a_container_may_not_lock_beyond_its_limit);
 	tcase_add_test(c, groups_and_their_devices_are_read_in_order);
 	tcase_add_loop_test(c, no_group_is_explained_by_the_processor, 0, ARRAY_SIZE(switched_off));
 	tcase_add_test(c, kernel_without_iommu_says_so);

@@ -35,9 +35,9 @@ const struct opt host_opts[] = {
 	  .parse = parse_check,
 	  .help = "Say whether exactly this guest would start on this computer, now, or every reason why "
 		  "not, each with what "
-		  "mends it. All that follows are options of trellis run. Nothing is started or changed. The "
-		  "exit status is "
-		  "0 when it would start, else 1." },
+		  "mends it. All that follows are options of trellis run, so --json goes in front. Nothing "
+		  "is "
+		  "started or changed. The exit status is 0 when it would start, else 1." },
 	{ .name = "help", .alias = "h", FLAG(help), .help = "Print this list." },
 	{ 0 },
 };

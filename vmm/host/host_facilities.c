@@ -8,11 +8,11 @@
 #include <linux/memfd.h>
 #include <stdarg.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "devices/block/uring.h"
+#include "devices/net/netdev.h"
 #include "vmm/base/sysfile.h"
 #include "vmm/host/cgroup.h"
 #include "vmm/host/host.h"
@@ -90,20 +90,14 @@ static void find_vhost(const struct host_report *r, const char *root, struct hos
 
 static void find_passt(const struct host_report *r, const char *root, struct host_facility *f)
 {
-	const char *path = getenv("PATH"), *at = path ? path : "/usr/local/bin:/usr/bin:/bin";
 	char file[PATH_MAX];
-	struct stat st;
+	int rc = netdev_passt_find(root, file, sizeof(file));
 
 	(void)r;
-	for (size_t len; *at; at += len + (at[len] == ':')) {
-		len = strcspn(at, ":");
-		if (snprintf(file, sizeof(file), "%s%.*s/passt", root, (int)len, at) < (int)sizeof(file) &&
-		    len && stat(file, &st) == 0 && S_ISREG(st.st_mode) && access(file, X_OK) == 0) {
-			found(f, HOST_YES, "%s", file + strlen(root));
-			return;
-		}
-	}
-	found(f, HOST_NO, "it is not in PATH");
+	if (rc == 0)
+		found(f, HOST_YES, "%s", file + (*file == '/' ? strlen(root) : 0));
+	else
+		found(f, HOST_NO, rc == -EACCES ? "this user may not run it" : "it is not in PATH");
 }
 
 /* ---- system calls ---- */
@@ -227,14 +221,7 @@ static void find_ksm(const struct host_report *r, const char *root, struct host_
 /* CAP_IPC_LOCK makes the limit void (mlock(2)). */
 static void find_lock(const struct host_report *r, const char *root, struct host_facility *f)
 {
-	enum { CAP_IPC_LOCK = 14 }; /* linux/capability.h */
-	char text[4096], *line;
-	bool privileged = false;
-
-	if (sysfile_text(root, text, sizeof(text), "/proc/self/status") > 0 &&
-	    (line = strstr(text, "\nCapEff:")))
-		privileged = strtoull(line + strlen("\nCapEff:"), NULL, 16) >> CAP_IPC_LOCK & 1;
-	if (privileged)
+	if (host_may_lock(root))
 		found(f, HOST_YES, "this user is privileged");
 	else if (!r->memlock.known)
 		found(f, HOST_UNKNOWN, "the limit is not known");
@@ -264,9 +251,10 @@ static void find_cgroup(const struct host_report *r, const char *root, struct ho
 static void find_nested(const struct host_report *r, const char *root, struct host_facility *f)
 {
 	const struct host_kvm *k = &r->kvm;
+	const char *silent = k->usable == HOST_YES ? "this KVM does not tell" : "KVM cannot be asked";
 
 	(void)root;
-	found(f, k->nested, "%s", k->nested == HOST_UNKNOWN ? "this KVM does not tell" : "");
+	found(f, k->nested, "%s", k->nested == HOST_UNKNOWN ? silent : "");
 	if (k->nested == HOST_NO && k->vendor && !strcmp(k->vendor, "intel"))
 		f->mend = "modprobe -r kvm_intel && modprobe kvm_intel nested=1";
 	else if (k->nested == HOST_NO && k->vendor && !strcmp(k->vendor, "amd"))

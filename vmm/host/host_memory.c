@@ -7,6 +7,7 @@
 #include "vmm/host/host_memory.h"
 
 #include <errno.h>
+#include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -134,6 +135,24 @@ void host_memory_fini(struct host_memory *h)
 {
 	free(h->node);
 	*h = (struct host_memory){ 0 };
+}
+
+/*
+ * In the first user namespace (can_do_mlock(), mm/mlock.c, v6.1): root of a container has the capability in its own,
+ * which does not count. The first one is who maps all ids to themselves (user_namespaces(7)).
+ */
+bool host_may_lock(const char *root)
+{
+	char text[4096], *at;
+	unsigned long long inside, outside, nr;
+
+	if (sysfile_text(root, text, sizeof(text), "/proc/self/uid_map") > 0 &&
+	    (sscanf(text, "%llu %llu %llu", &inside, &outside, &nr) != 3 || inside || outside ||
+	     nr != UINT32_MAX))
+		return false;
+	sysfile_text(root, text, sizeof(text), "/proc/self/status");
+	at = strstr(text, "\nCapEff:");
+	return at && strtoull(at + strlen("\nCapEff:"), NULL, 16) >> CAP_IPC_LOCK & 1;
 }
 
 uint64_t host_pool_available(const struct host_pool *p)

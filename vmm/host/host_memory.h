@@ -17,6 +17,12 @@ static inline uint64_t host_page_bytes(enum host_page p)
 	return p == HOST_PAGE_1G ? GIB : 2 * MIB;
 }
 
+/* The size of hugetlb pages of so many bytes. */
+static inline enum host_page host_page_of(uint64_t bytes)
+{
+	return bytes == GIB ? HOST_PAGE_1G : HOST_PAGE_2M;
+}
+
 /* One pool, in pages (Documentation/admin-guide/mm/hugetlbpage.rst, v6.1). */
 struct host_pool {
 	bool known;             /* this kernel and processor have pages of that size */
@@ -53,6 +59,12 @@ struct host_memory {
  */
 MUST_CHECK int host_memory_read(struct host_memory *h, const char *root);
 void host_memory_fini(struct host_memory *h);
+
+/*
+ * May this process lock as much memory as it likes, whatever RLIMIT_MEMLOCK says (CAP_IPC_LOCK)? root of a container
+ * may not. root: see vmm/base/sysfile.h.
+ */
+bool host_may_lock(const char *root);
 
 /* How many pages of a pool a new guest can have: the free ones that nobody was promised, and surplus pages. */
 uint64_t host_pool_available(const struct host_pool *p);

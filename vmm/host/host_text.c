@@ -3,25 +3,38 @@
  * lost by it and what mends it below; '-' marks what is not there and only missed by those who ask for it.
  */
 #include <stdarg.h>
+#include <sys/ioctl.h>
 
 #include "vmm/host/host.h"
 #include "vmm/view/view.h"
 
-enum { WIDTH = 100, NAME = 22, TEXT_COLUMN = NAME + 3 };
+enum { WIDTH = 100, MIN_WIDTH = 60, NAME = 22, TEXT_COLUMN = NAME + 3 };
 
 static const char page_name[NR_HOST_PAGES][4] = { "2M", "1G" };
+
+/* The page's, or what a narrower terminal has. */
+static size_t width_of(FILE *out)
+{
+	struct winsize w = { .ws_col = 0 };
+	int fd = fileno(out); /* -1: a stream in memory */
+
+	if (fd < 0 || ioctl(fd, TIOCGWINSZ, &w) < 0 || !w.ws_col)
+		return WIDTH;
+	return MAX((size_t)MIN_WIDTH, MIN((size_t)WIDTH, (size_t)w.ws_col));
+}
 
 /* A mark, a name, and text that is wrapped into the column right of it. name "": more of the line above. */
 PRINTF(4, 5) static void put(FILE *out, char mark, const char *name, const char *fmt, ...)
 {
 	char text[8192], *at = text;
+	size_t width = width_of(out);
 	va_list ap;
 
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	do {
-		int len = (int)view_wrap(at, WIDTH - TEXT_COLUMN);
+		int len = (int)view_wrap(at, width - TEXT_COLUMN);
 
 		fprintf(out, "%c %-*s %.*s\n", mark, NAME, name, len, at);
 		mark = ' ';
@@ -190,7 +203,9 @@ static void put_memory(const struct host_memory *m, FILE *out)
 	    m->swap_free_bytes ? size_text(m->swap_free_bytes, c) : "nothing");
 	put(out, ' ', "transparent huge pages", "%s; for shared memory %s", *m->thp ? m->thp : "not known",
 	    *m->thp_shmem ? m->thp_shmem : "not known");
-	if (m->ksm_known)
+	if (m->ksm_known && !m->ksm_pages_shared)
+		put(out, ' ', "KSM", "%s; no pages are shared", m->ksm_run == 1 ? "running" : "stopped");
+	else if (m->ksm_known)
 		put(out, ' ', "KSM", "%s; %llu pages stand for %llu", m->ksm_run == 1 ? "running" : "stopped",
 		    (unsigned long long)m->ksm_pages_shared,
 		    (unsigned long long)(m->ksm_pages_shared + m->ksm_pages_sharing));

@@ -1,4 +1,8 @@
 /* Unit tests of host_text.c: the page of a host made by hand. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/ioctl.h>
+
 #include "vmm/host/report_rig.h"
 
 static char *text;
@@ -43,6 +47,33 @@ START_TEST(page_is_narrow_and_has_no_blanks_at_the_end)
 }
 END_TEST
 
+START_TEST(page_fits_a_terminal_of_80_columns)
+{
+	struct winsize size = { .ws_row = 24, .ws_col = 80 };
+	char name[64], line[256];
+	int master = posix_openpt(O_RDWR | O_NOCTTY);
+	FILE *out, *in = fdopen(master, "r");
+
+	ck_assert_ptr_nonnull(in);
+	ck_assert(grantpt(master) == 0 && unlockpt(master) == 0);
+	ck_assert_int_eq(ptsname_r(master, name, sizeof(name)), 0);
+	out = fopen(name, "w");
+	ck_assert_ptr_nonnull(out);
+	ck_assert_int_eq(ioctl(fileno(out), TIOCSWINSZ, &size), 0);
+	report = (struct host_report){ .kvm.usable = HOST_NO };
+	err_set(&report.kvm.why, -ENOENT,
+		"no, and here come many more words, so that the line has to be broken at the terminal's "
+		"last column");
+	host_print_text(&report, out);
+	ck_assert_int_eq(fputs("end\n", out), 1);
+	ck_assert_int_eq(fflush(out), 0);
+	while (fgets(line, sizeof(line), in) && strcmp(line, "end\r\n") != 0)
+		ck_assert_msg(strlen(line) <= 80 + strlen("\r\n"), "%zu: %s", strlen(line), line);
+	fclose(out);
+	fclose(in);
+}
+END_TEST
+
 START_TEST(kvm_and_processor_are_told)
 {
 	report_good();
@@ -62,6 +93,9 @@ START_TEST(nodes_and_pools_are_tables)
 	report_good();
 	must_have("\n  memory                 64 GiB, 32 GiB available, nothing of swap free\n");
 	must_have("\n  KSM                    running; 2 pages stand for 7\n");
+	report.memory.ksm_run = 0;
+	report.memory.ksm_pages_shared = 0;
+	must_have("\n  KSM                    stopped; no pages are shared\n");
 	must_have("\n  node       memory       free  CPUs\n"
 		  "  0          64 GiB   31.5 GiB  0-7\n"
 		  "  2            none       none  8-15\n");
@@ -172,6 +206,7 @@ int main(void)
 	tcase_add_checked_fixture(c, NULL, teardown);
 	tcase_add_test(c, good_host_has_a_page_without_marks);
 	tcase_add_test(c, page_is_narrow_and_has_no_blanks_at_the_end);
+	tcase_add_test(c, page_fits_a_terminal_of_80_columns);
 	tcase_add_test(c, kvm_and_processor_are_told);
 	tcase_add_test(c, nodes_and_pools_are_tables);
 	tcase_add_test(c, what_is_missing_is_marked_with_loss_and_mend);
