@@ -5,7 +5,8 @@
  *
  * Command line: pattern=same, all pages are equal, in all guests with one seed (KSM makes them one); otherwise pages
  * differ from each other in a guest, and from those of guests with another seed; seed=N (1); mib=N, no more than that;
- * 1g, in guest pages of 1 GiB (lib/ram.h); stay: wait for the power button, then check and power off. It waits as long as it takes.
+ * 1g, in guest pages of 1 GiB (lib/ram.h); stay: wait for the power button, then check and power off. It waits as long
+ * as it takes.
  */
 #include "lib/acpi.h"
 #include "lib/cpu.h"
