@@ -336,7 +336,7 @@ static void inflate_op(struct fuzz *f)
 
 static void deflate_op(struct fuzz *f)
 {
-	unsigned int at = f->next_take++, nr;
+	unsigned int at = f->next_take, nr;
 	struct pending l = { .at = at };
 	struct td_seg seg[12];
 	int id;
@@ -346,6 +346,7 @@ static void deflate_op(struct fuzz *f)
 	id = td_add(&f->td, DEFLATE, seg, nr);
 	if (id >= 0) {
 		f->pending[id] = l;
+		f->next_take++; /* so a list that waits is not written again */
 		f->out[DEFLATE]++;
 		td_kick(&f->td, DEFLATE);
 	}
