@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,7 @@
 #include <unistd.h>
 
 #include "vmm/base/log.h"
+#include "vmm/base/newfile.h"
 
 /* include/uapi/linux/memfd.h, which cannot be had beside sys/mman.h. */
 #define NOEXEC_SEAL     0x0008u /* MFD_NOEXEC_SEAL, Linux 6.3 */
@@ -235,17 +237,11 @@ static int file_open(struct memory_backing *b, const char *path, struct err *e)
 static bool on_tmpfs(const char *path)
 {
 	struct statfs fs;
-	char *dir, *slash;
+	char dir[PATH_MAX];
 	int rc = statfs(path, &fs);
 
-	if (rc < 0 && errno == ENOENT) {
-		dir = strdup(path);
-		slash = dir ? strrchr(dir, '/') : NULL;
-		if (slash)
-			slash[slash == dir] = '\0'; /* "/" keeps it */
-		rc = statfs(slash ? dir : ".", &fs);
-		free(dir);
-	}
+	if (rc < 0 && errno == ENOENT)
+		rc = statfs(newfile_directory(path, dir, sizeof(dir)), &fs);
 	return rc == 0 && fs.f_type == TMPFS_MAGIC;
 }
 

@@ -6,15 +6,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/magic.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <unistd.h>
 
+#include "vmm/base/newfile.h"
 #include "vmm/base/opt.h"
 
 /* ---- path= ---- */
@@ -73,17 +74,6 @@ int memory_check_path(const char *dir, uint64_t bytes, uint64_t *page_bytes, str
 }
 
 /* ---- file= ---- */
-
-/* "dir" of "dir/file", "." of "file". buf: as long as path, and at least 2 bytes. */
-static const char *directory_of(const char *path, char *buf)
-{
-	const char *slash = strrchr(path, '/');
-
-	strcpy(buf, slash ? path : ".");
-	if (slash)
-		buf[slash == path ? 1 : slash - path] = '\0';
-	return buf;
-}
 
 static int refuse_directory(const char *path, const char *dir, int rc, struct err *e)
 {
@@ -146,15 +136,10 @@ int memory_refuse_file(const char *path, uint64_t bytes, int rc, struct err *e)
 {
 	struct statfs fs;
 	struct stat st;
-	char *dir;
+	char dir[PATH_MAX];
 
 	if (rc != -EWOULDBLOCK && lstat(path, &st) < 0) { /* it would have been made */
-		dir = malloc(strlen(path) + 2);
-		if (!dir)
-			return err_set(e, -ENOMEM, "out of memory for --memory file=");
-		refuse_directory(path, directory_of(path, dir), rc, e);
-		free(dir);
-		return rc;
+		return refuse_directory(path, newfile_directory(path, dir, sizeof(dir)), rc, e);
 	}
 	switch (rc) {
 	case -ENOENT:
@@ -201,21 +186,15 @@ static int check_room(const char *path, uint64_t bytes, const struct statfs *fs,
 /* The file would have to be made. */
 static int check_new_file(const char *path, uint64_t bytes, struct err *e)
 {
-	char *dir = malloc(strlen(path) + 2);
+	char dir[PATH_MAX];
 	struct statfs fs;
-	int rc = 0;
 
-	if (!dir)
-		return err_set(e, -ENOMEM, "out of memory for --memory file=");
-	directory_of(path, dir);
+	newfile_directory(path, dir, sizeof(dir));
 	if (statfs(dir, &fs) < 0 || access(dir, W_OK | X_OK) < 0)
-		rc = refuse_directory(path, dir, -errno, e);
-	else if (fs.f_type == HUGETLBFS_MAGIC)
-		rc = refuse_hugetlbfs(path, e);
-	else
-		rc = check_room(path, bytes, &fs, bytes, true, e);
-	free(dir);
-	return rc;
+		return refuse_directory(path, dir, -errno, e);
+	if (fs.f_type == HUGETLBFS_MAGIC)
+		return refuse_hugetlbfs(path, e);
+	return check_room(path, bytes, &fs, bytes, true, e);
 }
 
 static int refuse_size(const char *path, uint64_t file_bytes, uint64_t bytes, struct err *e)

@@ -7,10 +7,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+const char *newfile_directory(const char *path, char *buf, size_t len)
+{
+	const char *slash = strrchr(path, '/');
+
+	snprintf(buf, len, "%.*s", slash ? (int)MAX(slash - path, 1) : 1, slash ? path : ".");
+	return buf;
+}
+
 int newfile_check(const char *path)
 {
 	const char *slash = strrchr(path, '/');
-	int len = slash ? (int)MAX(slash - path, 1) : 1; /* "/x" lies in "/", "x" in "." */
 	char dir[PATH_MAX];
 	struct stat st;
 
@@ -18,8 +25,7 @@ int newfile_check(const char *path)
 		return -ENAMETOOLONG;
 	if (!*path)
 		return -ENOENT;
-	snprintf(dir, sizeof(dir), "%.*s", len, slash ? path : ".");
-	if (stat(dir, &st) < 0)
+	if (stat(newfile_directory(path, dir, sizeof(dir)), &st) < 0)
 		return -errno;
 	if (!S_ISDIR(st.st_mode))
 		return -ENOTDIR;

@@ -1,10 +1,13 @@
 /*
- * Could a file or socket be made at a path? Asked without making it.
+ * Where a file or socket would be made, and whether it could be. Asked without making it.
  */
 #ifndef TRELLIS_BASE_NEWFILE_H
 #define TRELLIS_BASE_NEWFILE_H
 
 #include "vmm/base/base.h"
+
+/* "dir" of "dir/file", "/" of "/file", "." of "file"; cut off where buf ends. Returns buf. */
+const char *newfile_directory(const char *path, char *buf, size_t len);
 
 /*
  * Look at the directory of a path where nothing is yet. Quotas and security modules are not asked.

@@ -9,11 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "vmm/base/cpulist.h"
-#include "vmm/base/sysfile.h"
 #include "vmm/cpu/pin_internal.h"
 
-enum { LIST_BYTES = 32 << 10 }; /* the longest list of 8192 CPUs */
 enum { SOME = 160 };            /* letters of a list that a sentence shows */
 
 void pin_refuse(struct pin_job *j, bool usage, const char *what, const char *fmt, ...)
@@ -37,14 +34,6 @@ struct host_cpus {
 	bool online_known, present_known;
 	struct cpuset online, present, allowed;
 };
-
-static bool list_read(const char *root, const char *name, struct cpuset *s)
-{
-	char text[LIST_BYTES];
-
-	return sysfile_text(root, text, sizeof(text), "/sys/devices/system/cpu/%s", name) > 0 &&
-	       cpuset_parse(s, text) == 0;
-}
 
 static void minus(struct cpuset *a, const struct cpuset *b)
 {
@@ -283,8 +272,8 @@ int pin_plan_allowed(struct pin_plan *plan, const struct pin_spec *spec, struct 
 	int rc;
 
 	*plan = (struct pin_plan){ 0 };
-	host.online_known = list_read(root, "online", &host.online);
-	host.present_known = list_read(root, "present", &host.present);
+	host.online_known = pin_host_list(&host.online, root, "/sys/devices/system/cpu/online");
+	host.present_known = pin_host_list(&host.present, root, "/sys/devices/system/cpu/present");
 	if (host.online_known)
 		both(&j.usable, &host.online);
 	rc = vcpus_fill(&j, &host);

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "vmm/base/cpulist.h"
 #include "vmm/base/sysfile.h"
 #include "vmm/cpu/pin_internal.h"
 
@@ -17,22 +16,26 @@ enum {
 	NOT_KNOWN = -1,
 };
 
-static int keep_first(void *ctx, unsigned int n)
+bool pin_host_list(struct cpuset *s, const char *root, const char *path)
 {
-	*(unsigned int *)ctx = n;
-	return 1;
-}
-
-/* The lowest of the CPUs in a list of cpuN's (the kernel sorts them), or unknown. */
-static unsigned int first_of(const char *root, unsigned int cpu, const char *name, unsigned int unknown)
-{
-	unsigned int first = unknown;
 	char text[LIST_BYTES];
 
-	if (sysfile_text(root, text, sizeof(text), "/sys/devices/system/cpu/cpu%u/%s", cpu, name) <= 0 ||
-	    cpulist_each(text, CPUSET_BITS - 1, keep_first, &first) < 0)
+	memset(s, 0, sizeof(*s));
+	return sysfile_text(root, text, sizeof(text), "%s", path) > 0 && cpuset_parse(s, text) == 0;
+}
+
+/* The lowest of the CPUs in a list of cpuN's, or unknown. */
+static unsigned int first_of(const char *root, unsigned int cpu, const char *name, unsigned int unknown)
+{
+	struct cpuset cpus;
+	char path[96];
+
+	snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%u/%s", cpu, name);
+	if (!pin_host_list(&cpus, root, path))
 		return unknown;
-	return first;
+	for (unsigned int i = 0;; i++)
+		if (cpuset_has(&cpus, i))
+			return i;
 }
 
 static void place_read(struct pin_cpu *c, const char *root)
@@ -52,44 +55,29 @@ static void place_read(struct pin_cpu *c, const char *root)
 
 /* ---- nodes ---- */
 
-/* The CPUs of one node. Returns false when there is no such node. */
+/* The CPUs of one node. Returns false when there is no such node, or no CPU in it. */
 static bool node_cpus(const char *root, unsigned int node, struct cpuset *cpus)
 {
-	char text[LIST_BYTES];
+	char path[64];
 
-	memset(cpus, 0, sizeof(*cpus));
-	if (sysfile_text(root, text, sizeof(text), "/sys/devices/system/node/node%u/cpulist", node) < 0)
-		return false;
-	return cpuset_parse(cpus, text) == 0; /* else it has none, and no CPU is in it */
-}
-
-struct node_reader {
-	struct pin_host *h;
-	const char *root;
-};
-
-static int node_read(void *ctx, unsigned int node)
-{
-	const struct node_reader *r = ctx;
-	struct cpuset cpus;
-
-	if (!node_cpus(r->root, node, &cpus))
-		return 0;
-	for (unsigned int i = 0; i < r->h->nr; i++)
-		if (cpuset_has(&cpus, r->h->cpu[i].number))
-			r->h->cpu[i].node = (int32_t)node;
-	return 0;
+	snprintf(path, sizeof(path), "/sys/devices/system/node/node%u/cpulist", node);
+	return pin_host_list(cpus, root, path);
 }
 
 /* Which node each CPU is in. */
 static void nodes_read(struct pin_host *h, const char *root)
 {
-	struct node_reader r = { .h = h, .root = root };
-	char text[LIST_BYTES];
+	struct cpuset online, cpus;
 
-	if (sysfile_text(root, text, sizeof(text), "/sys/devices/system/node/online") <= 0 ||
-	    cpulist_each(text, MAX_NODE, node_read, &r) < 0)
+	if (!pin_host_list(&online, root, "/sys/devices/system/node/online"))
 		return; /* a kernel without NUMA */
+	for (unsigned int node = 0; node <= MAX_NODE; node++) {
+		if (!cpuset_has(&online, node) || !node_cpus(root, node, &cpus))
+			continue;
+		for (unsigned int i = 0; i < h->nr; i++)
+			if (cpuset_has(&cpus, h->cpu[i].number))
+				h->cpu[i].node = (int32_t)node;
+	}
 }
 
 void pin_host_nodes_cpus(const char *root, const uint64_t mask[2], struct cpuset *cpus)

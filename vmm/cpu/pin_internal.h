@@ -23,6 +23,9 @@ struct pin_host {
 	unsigned int nr_nodes;
 };
 
+/* Read a list of CPUs or nodes at a path below root. Returns whether there is one, and it is not empty. */
+bool pin_host_list(struct cpuset *s, const char *root, const char *path);
+
 /* Read the places of the CPUs in usable. Returns 0 or -ENOMEM. pin_host_fini() is safe either way. */
 MUST_CHECK int pin_host_read(struct pin_host *h, const char *root, const struct cpuset *usable);
 void pin_host_fini(struct pin_host *h);
